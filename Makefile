@@ -1,0 +1,43 @@
+# `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup lab compare test test-kubernetes lock generate clean
+
+STRATEGY ?= service
+ARGS ?=
+
+# An activated environment of somebody else's must not leak in; a world-writable checkout must not lose its ansible.cfg.
+unexport VIRTUAL_ENV
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PYTHON
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Make .venv with every pinned dependency (PYTHON=… names the interpreter)
+	@scripts/setup
+
+lab: setup ## Run one strategy and explain it: make lab STRATEGY=envoy ARGS='-e lab_replicas=7'
+	@.venv/bin/ansible-playbook playbooks/lab.yml -e lab_strategy='$(STRATEGY)' $(ARGS)
+
+compare: setup ## Run all strategies and lay them side by side: make compare ARGS='-e strategies=service,envoy'
+	@.venv/bin/ansible-playbook playbooks/compare.yml $(ARGS)
+
+test: setup ## Run every check and test that needs no cluster
+	@.venv/bin/python scripts/test.py
+
+test-kubernetes: setup ## Run the lab on a real kind cluster
+	@testbed/test-kubernetes
+
+lock: setup ## Write requirements/*.txt anew from requirements/*.in
+	@for name in image lab; do .venv/bin/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate --no-header \
+	  --no-emit-index-url --python-version 3.12 --output-file requirements/$$name.txt requirements/$$name.in; done
+
+generate: setup ## Write anew what follows from other files: code from proto/, page and scenario from each strategy
+	@scripts/generate app
+	@scripts/strategies-doc
+	@for file in strategies/*.yaml; do folder=molecule/$$(basename "$$file" .yaml); mkdir -p "$$folder"; \
+	  [[ -e $$folder/molecule.yml ]] || echo '--- {}' >"$$folder/molecule.yml"; done
+
+clean: ## Stop what the lab started here and remove what it made
+	@scripts/clean

@@ -1,0 +1,80 @@
+"""Action ``lab_cells``: checks the variables of a comparison and makes, or takes up again, its folder.
+
+Returns ``run`` and ``cells``, those still to be done: ``number`` (from 1), ``of``, ``folder`` and ``settings``, the
+facts that ``lab_settings`` returns for a single run.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+from grpc_lb_lab import settings
+from grpc_lb_lab.settings import compare, names
+from grpc_lb_lab.settings.docker import docker_answers
+from grpc_lb_lab.settings.folders import make_bundle, write_json
+
+REPO = Path(__file__).resolve().parent.parent
+WISH = "compare.json"
+
+
+class ActionModule(ActionBase):
+    """Runs in the controller: no module is copied or started."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the cells, or one message with all that is wrong."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        given = load_extra_vars(self._loader)
+        raw = {name: self._templar.template((task_vars or {}).get(name)) for name in names.VARIABLES}
+        raw |= {name: given[name] for name in names.COMPARE if name in given}
+        try:
+            wanted = compare.compare(raw, repo=REPO, docker_answers=docker_answers, given=list(given))
+            run = find_unfinished(wanted) if wanted.resume else start(wanted)
+        except settings.UsageError as error:
+            return result | {"failed": True, "msg": str(error)}
+        except OSError as error:
+            where = error.filename or wanted.artifacts_dir
+            return result | {"failed": True, "msg": f"artifacts: {where}: {error.strerror}"}
+        cells = [
+            {"number": number, "of": len(wanted.cells), "folder": cell.folder, "settings": cell.settings.facts()}
+            for number, cell in enumerate(wanted.cells, start=1)
+            if not (run / cell.folder / "report.json").exists()
+        ]
+        done = len(wanted.cells) - len(cells)
+        for line in (
+            f"cluster {wanted.cluster}, {len(wanted.cells)} cells" + (f", {done} of them done before" if done else ""),
+            *(f"left out: {reason}" for reason in wanted.left_out),
+            str(run.relative_to(REPO) if run.is_relative_to(REPO) else run),
+        ):
+            self._display.display(f"    {line}")
+        return result | {"changed": False, "run": str(run), "cells": cells}
+
+
+def start(wanted: compare.Comparison) -> Path:
+    """Make the folder of a new comparison. Raises ``OSError``."""
+    run = make_bundle(Path(wanted.artifacts_dir), "compare", datetime.now(UTC))
+    write_json(run / WISH, wanted.wish())
+    write_json(run / "bundle.json", {"cells": wanted.places()})
+    return run
+
+
+def find_unfinished(wanted: compare.Comparison) -> Path:
+    """Return the folder of the newest comparison. Raises ``UsageError`` when there is none or it was another one."""
+    found = sorted(wish for wish in Path(wanted.artifacts_dir).glob(f"*/{WISH}") if not wish.parent.is_symlink())
+    if not found:
+        message = f"lab_resume=true: {wanted.artifacts_dir} holds no comparison. Allowed: lab_resume=false"
+        raise settings.UsageError(message)
+    if json.loads(found[-1].read_text(encoding="utf-8")) != json.loads(json.dumps(wanted.wish())):
+        name = found[-1].parent.name
+        message = (
+            f"lab_resume=true: {name} was asked for other cells or another load. "
+            "Allowed: the variables of that comparison, or lab_resume=false"
+        )
+        raise settings.UsageError(message)
+    return found[-1].parent

@@ -1,0 +1,46 @@
+"""Action ``lab_settings``: checks all variables before anything starts and returns the settings of the run.
+
+Arguments: one a public variable of the role ``lab``. Returns the fields of ``grpc_lb_lab.settings.Settings``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+
+try:
+    from grpc_lb_lab import settings
+    from grpc_lb_lab.settings.docker import docker_answers
+except ImportError:  # another ansible-playbook than the one of .venv
+    settings = None  # type: ignore[assignment]
+
+REPO = Path(__file__).resolve().parent.parent
+NOT_SET_UP = "this ansible-playbook has no lab beside it: run `make setup` and use .venv/bin/ansible-playbook"
+
+
+class ActionModule(ActionBase):
+    """Runs in the controller: no module is copied or started."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the settings, or one message with all that is wrong."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        if settings is None:
+            return result | {
+                "failed": True,
+                "msg": "the lab is not set up here: run `make setup`, then .venv/bin/ansible-playbook",
+            }
+        given = load_extra_vars(self._loader)
+        raw = dict(self._task.args) | {name: given[name] for name in ("strategy", "scenario") if name in given}
+        try:
+            found = settings.validate(raw, repo=REPO, docker_answers=docker_answers, given=list(given))
+        except settings.UsageError as error:
+            return result | {"failed": True, "msg": str(error)}
+        place = f"{found.cluster}: {found.cluster_reason}" if found.cluster_reason else found.cluster
+        for line in (f"cluster {place}", *found.notes):
+            self._display.display(f"    {line}")
+        return result | {"changed": False} | found.facts()

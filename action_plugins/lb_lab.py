@@ -1,0 +1,136 @@
+"""Action ``lb_lab``: runs the lab's own program, shows its progress and returns what it says.
+
+Arguments: ``argv`` (list, the arguments of ``lb-lab``), ``watch`` (bool: pass ``--watch-pid`` of the playbook, so that
+the work ends with it), ``report`` (bool: what the program prints is the report, shown at the end of the run).
+Returns the JSON object of the program's last line (``changed`` from it), or ``lab_report`` with the text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils import color
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROGRAM = Path(sys.executable).parent / "lb-lab"
+ERROR = "lb-lab: error: "
+VERDICTS = {1: "fail", 3: "invalid"}
+
+
+class ActionModule(ActionBase):
+    """Runs in the controller: no module is copied or started."""
+
+    _requires_connection = False
+    _supports_check_mode = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the program to its end; a failure is one message."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(
+            {
+                "argv": {"type": "list", "elements": "str", "required": True},
+                "watch": {"type": "bool", "default": False},
+                "report": {"type": "bool", "default": False},
+            }
+        )
+        # The worker's parent is the playbook itself.
+        argv = [*args["argv"], *(["--watch-pid", str(os.getppid())] if args["watch"] else [])]
+        if argv[0] == "report":
+            argv += [
+                "--color",
+                "always" if color.ANSIBLE_COLOR else "never",
+                "--width",
+                str(max(80, self._display.columns + 1)),
+            ]
+        code, out, err = self._call(argv)
+        result["rc"] = code
+        if args["report"]:
+            result |= {"changed": False, "lab_report": out}
+            if code in VERDICTS:
+                return result | {
+                    "failed": True,
+                    "lab_verdict": VERDICTS[code],
+                    "msg": f"the verdict is {VERDICTS[code]}",
+                }
+        if code:
+            return result | {"failed": True, "msg": _explain(argv, code, err), "stderr_lines": err}
+        return result if args["report"] else result | _last_object(out)
+
+    def _call(self, argv: list[str]) -> tuple[int, str, list[str]]:
+        """Run the program and pass on each line of its stderr. Returns exit code, stdout and the lines of stderr."""
+        try:
+            process = subprocess.Popen(
+                [PROGRAM, *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            )
+        except OSError as error:
+            return 4, "", [f"{ERROR}{PROGRAM} does not start ({error.strerror}); run `make setup`"]
+        out: list[str] = []
+        err: list[str] = []
+        # Threads, because a process that the program leaves running could hold the pipes open after its end.
+        readers = [
+            threading.Thread(target=_pass_on, args=(process.stdout, out.append), daemon=True),
+            threading.Thread(target=_pass_on, args=(process.stderr, partial(self._progress, err)), daemon=True),
+        ]
+        # Python acts on signals in its main thread only, so the readers must not be the ones who get Ansible's.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        for reader in readers:
+            reader.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+        code = process.wait()
+        for reader in readers:
+            reader.join(timeout=2)
+        # Python ends a bug with 1, which is a verdict's exit code.
+        crashed = code in VERDICTS and any(line.startswith("Traceback ") for line in err)
+        return 4 if crashed else code, "".join(out), err
+
+    def _progress(self, seen: list[str], line: str) -> None:
+        """Show a line as it comes, except the error itself (told once, at the end) and tracebacks (kept for ``-v``)."""
+        seen.append(line.rstrip("\n"))
+        broken = any(entry.startswith(("Traceback ", ERROR)) for entry in seen)
+        if not broken and line.strip():
+            self._display.display(f"    {line.rstrip()}")
+
+
+def _pass_on(stream: IO[str], keep: Callable[[str], None]) -> None:
+    for line in stream:
+        keep(line)
+
+
+def _explain(argv: list[str], code: int, err: list[str]) -> str:
+    """Return the program's own message, or for a bug its last words."""
+    told = [line.removeprefix(ERROR) for line in err if line.startswith(ERROR)]
+    if told:
+        return "\n".join(told)
+    ended = f"was ended by signal {-code}" if code < 0 else f"broke with exit code {code}"
+    last = next((line.strip() for line in reversed(err) if line.strip()), "it said nothing")
+    command = " ".join(takewhile(lambda word: not word.startswith("-"), argv))
+    return f"lb-lab {command} {ended}: {last} (-v shows all of it)"
+
+
+def _last_object(out: str) -> dict[str, Any]:
+    lines = out.strip().splitlines()
+    try:
+        data = json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        return {"failed": True, "msg": f"lb-lab ended with a line that is no JSON object: {lines[-1][:200]}"}
+    return {"changed": bool(data.get("changed", False))} | data

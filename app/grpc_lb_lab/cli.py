@@ -1,0 +1,70 @@
+"""``lb-lab``: finds the package that owns a command and hands over. Only that package is imported.
+
+Exit codes: 0 pass, 1 fail, 2 wrong usage, 3 invalid, 4 the lab broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from grpc_lb_lab.report.errors import LabError
+
+COMMANDS = {
+    "client": ("grpc_lb_lab.client.commands", "send the load of a plan and record what came back"),
+    "server": ("grpc_lb_lab.servers.commands", "run one echo server"),
+    "lookaside": ("grpc_lb_lab.servers.control_plane_commands", "run the lookaside balancer"),
+    "xds": ("grpc_lb_lab.servers.control_plane_commands", "run the xDS control plane"),
+    "local": ("grpc_lb_lab.local.commands", "run the lab's replicas, DNS and proxies on this machine"),
+    "kubernetes": ("grpc_lb_lab.kubernetes.commands", "run the lab on a Kubernetes cluster"),
+    "report": ("grpc_lb_lab.report.commands", "judge a run and write its reports"),
+    "summary": ("grpc_lb_lab.report.commands", "summarize all cells of a run"),
+    "diff": ("grpc_lb_lab.report.commands", "compare two bundles"),
+}
+"""Command to the module whose ``add_parsers`` registers it, and its line in ``lb-lab --help``."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error of the lab."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"lb-lab: error: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code. Errors that a user can cause are one line on stderr."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        args = _parser(arguments).parse_args(arguments)
+        return int(args.handler(args))
+    except LabError as error:
+        print(f"lb-lab: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        return 4  # whoever read our output is gone; there is nobody to tell
+    except KeyboardInterrupt:
+        print("lb-lab: error: interrupted", file=sys.stderr)
+        return 4
+
+
+def diff() -> int:
+    """``lab-diff``: the same as ``lb-lab diff``."""
+    return main(["diff", *sys.argv[1:]])
+
+
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    """The full parser of the command that was named, and one line for each other."""
+    parser = _Parser(prog="lb-lab", description="Shows, measures and explains how gRPC calls are balanced.")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    named = COMMANDS.get(arguments[0] if arguments else "")
+    if named is None:
+        for name, (_, words) in COMMANDS.items():
+            subparsers.add_parser(name, help=words)
+    else:
+        importlib.import_module(named[0]).add_parsers(subparsers)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The client: makes the load and records what became of every call."""

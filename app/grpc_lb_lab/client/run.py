@@ -1,0 +1,258 @@
+"""One client, whole: open channels, warm up, make the load, collect what others counted."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.metadata
+import os
+import platform
+import random
+import signal
+import socket
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import uvloop
+
+import grpc_lb_lab
+from grpc_lb_lab.client import channels, meeting, names, pacing, probes, proxies, shared_proxies, stats, turns, warmup
+from grpc_lb_lab.client.connections import ConnectionLog
+from grpc_lb_lab.client.load import Load, Stop
+from grpc_lb_lab.client.recorder import Recorder
+from grpc_lb_lab.client.watch import Watch
+from grpc_lb_lab.pb.echo.v1 import echo_pb2
+from grpc_lb_lab.report.model import ClientResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from grpc_lb_lab.client.opened import LabChannel
+    from grpc_lb_lab.client.pacing import Pace
+    from grpc_lb_lab.report.model import Plan, ProxyStats, ServerStats
+
+PAYLOAD_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run. ``interrupted``: a signal ended it early."""
+
+    result: ClientResult
+    interrupted: bool
+
+
+def run_client(plan: Plan, index: int, together: Path | None = None) -> Outcome:
+    """Run client ``index`` of ``plan`` in this process, from the first connection to the last count.
+
+    In the folder ``together`` the plan's clients wait for one another before they measure.
+    SIGTERM and SIGINT end the load early; what was measured until then is the result. Raises ``LabError`` for a plan
+    that names no known channel mode or target.
+    """
+    channels.mode_of(plan)
+    channels.target_address(plan)
+    return uvloop.run(_run(plan, index, together))
+
+
+async def _run(plan: Plan, index: int, together: Path | None) -> Outcome:
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.now, f"stopped by {number.name}")
+    result = await Client(plan, index, stop, together).run()
+    return Outcome(result, interrupted=stop.reason.startswith("stopped by SIG"))
+
+
+class Client:
+    """One run of one client. ``run`` once."""
+
+    def __init__(self, plan: Plan, index: int, stop: Stop, together: Path | None = None) -> None:
+        """Prepare client ``index`` of ``plan``; needs a running event loop only in ``run``."""
+        self._plan = plan
+        self._index = index
+        self._stop = stop
+        self._together = together
+        self._notes: list[str] = []
+        payload = random.Random(f"{plan.load.seed}/{index}").randbytes(PAYLOAD_BYTES)
+        self._request = echo_pb2.EchoRequest(payload=payload).SerializeToString()
+
+    async def run(self) -> ClientResult:
+        """Warm up, measure, collect."""
+        first = await shared_proxies.read_all(self._plan)
+        opened = channels.open_channels(self._plan)
+        try:
+            await asyncio.gather(*(entry.start() for entry in opened))
+            warmed = await self._warm_up(opened)
+            resolved = await self._resolve()
+            before = await self._read_proxy()
+            log = ConnectionLog(opened)
+            log.sample()
+            await self._meet()
+            result = await self._measure(opened, log)
+            if self._probing:
+                await probes.wait_for_others(self._plan, self._stop.is_set)
+            servers, proxy = await self._collect(before)
+            shared, notes = shared_proxies.compare(first, await shared_proxies.read_all(self._plan))
+            self._notes += notes
+            result = replace(result, servers=servers, probes=_facts(opened))
+            if self._probing:
+                found = await probes.run_probes(self._plan, opened[0], result, self._stop.is_set)
+                result = replace(result, probes={**result.probes, **found})
+        finally:
+            await asyncio.gather(*(entry.close() for entry in opened))
+        return replace(
+            result,
+            resolved=sorted({*resolved, *log.targets()}),
+            proxies=[*proxy, *shared],
+            warmup_requests=warmed.requests,
+            warmup_s=round(warmed.seconds, 6),
+            notes=[*warmed.notes, *self._notes],
+        )
+
+    async def _meet(self) -> None:
+        if self._together is None:
+            return
+        note = await meeting.meet(self._together, self._index, self._plan.load.clients, self._stop.is_set)
+        self._notes += [note] if note else []
+
+    async def _warm_up(self, opened: list[LabChannel]) -> warmup.WarmUp:
+        metadata = (("x-lab-run", self._plan.run), ("x-lab-phase", "warmup"))
+        proxied = self._plan.strategy["client"]["target"] in ("sidecar", "gateway")
+        return await warmup.warm_up(
+            opened,
+            [entry.caller(turns.METHOD, metadata, self._plan.load.deadline_s) for entry in opened],
+            self._request,
+            calls_a_round=self._plan.load.replicas if proxied else 1,
+            limit_s=warmup.LIMIT_S,
+            stopped=self._stop.is_set,
+        )
+
+    async def _measure(self, opened: list[LabChannel], log: ConnectionLog) -> ClientResult:
+        load, pace = self._plan.load, pacing.pace_of(self._plan.load, self._index)
+        lanes = turns.lanes(self._plan, self._index)
+        callers = [
+            opened[lane.channel].caller(
+                lane.method,
+                (("x-lab-run", self._plan.run), *turns.key_metadata(self._plan, lane.key)),
+                load.deadline_s,
+            )
+            for lane in lanes
+        ]
+        # What exists by now stays: the collector need not look through it again and again during the load.
+        gc.collect()
+        gc.freeze()
+        offset, began = time.time() - time.perf_counter(), time.perf_counter()
+        recorder = Recorder(len(opened), offset, began, lanes)
+        cpu = time.process_time()
+        watch = Watch(self._index, pace, load.deadline_s, recorder, log, self._stop)
+        watching = asyncio.ensure_future(watch.run())
+        try:
+            await Load(callers, self._request, recorder, self._stop).run(pace, load.concurrency)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            gc.unfreeze()
+        ended, cpu = time.perf_counter(), time.process_time() - cpu
+        recorder.fold(ended)
+        watch.progress()
+        log.sample()
+        self._note_shortfall(pace, recorder)
+        return self._result(recorder, log, began + offset, ended + offset, cpu)
+
+    def _result(
+        self, recorder: Recorder, log: ConnectionLog, started_at: float, finished_at: float, cpu_s: float
+    ) -> ClientResult:
+        return ClientResult(
+            index=self._index,
+            host=os.environ.get("POD_NAME") or socket.gethostname(),
+            started_at=started_at,
+            finished_at=finished_at,
+            requests=recorder.requests,
+            ok=recorder.ok,
+            failed=recorder.failed,
+            errors=dict(sorted(recorder.errors.items())),
+            backends=recorder.backends(),
+            per_channel=recorder.per_channel(),
+            latency_hdr=recorder.latency.encoded(),
+            lag_hdr=recorder.lag.encoded(),
+            interval_s=recorder.timeline.interval_s,
+            timeline=recorder.timeline.buckets(),
+            connections=log.connections(),
+            resolved=[],
+            policy=log.policy(),
+            paths=recorder.paths(),
+            keys=recorder.keys(),
+            servers=[],
+            proxies=[],
+            warmup_requests=0,
+            warmup_s=0.0,
+            cpu_s=round(cpu_s, 6),
+            versions=versions(),
+            methods=recorder.methods(),
+        )
+
+    def _note_shortfall(self, pace: Pace, recorder: Recorder) -> None:
+        if self._stop.reason:
+            wanted = "" if pace.requests is None else f" of {pace.requests}"
+            self._notes.append(f"{self._stop.reason} after {recorder.requests}{wanted} calls")
+
+    @property
+    def _probing(self) -> bool:
+        """Whether this client makes the strategy's probes: one does, and only after a whole load."""
+        return self._index == 0 and not self._stop.is_set() and bool(self._plan.strategy["client"].get("probes"))
+
+    async def _resolve(self) -> list[str]:
+        """What the target's name means now: pick_first shows channelz only the address it took."""
+        target = self._plan.strategy["client"]["target"]
+        if target in ("lookaside", "xds"):  # the name is the control plane's; the channel knows the servers'
+            return []
+        if target == "endpoints":
+            return channels.target_address(self._plan).split(",")
+        try:
+            return await names.resolve(channels.target_address(self._plan), self._plan.dns)
+        except OSError as error:
+            self._notes.append(str(error))
+            return []
+
+    async def _read_proxy(self) -> dict[str, int] | None:
+        admin = self._plan.targets.get("sidecar_admin", "")
+        if self._plan.strategy["client"]["target"] != "sidecar" or not admin:
+            return None
+        try:
+            return await asyncio.to_thread(proxies.read_counters, admin)
+        except OSError as error:
+            self._notes.append(f"the proxy's counters at {admin} cannot be read: {error}")
+            return None
+
+    async def _collect(self, before: dict[str, int] | None) -> tuple[list[ServerStats], list[ProxyStats]]:
+        after = None if before is None else await self._read_proxy()
+        proxy = (
+            []
+            if before is None or after is None
+            else [proxies.compare(channels.target_address(self._plan), before, after)]
+        )
+        headless = self._plan.targets.get("headless", "")
+        if not headless:
+            self._notes.append("the servers' own counts are missing: the plan has no headless target")
+            return [], proxy
+        servers, notes = await stats.ask_all(headless, self._plan.dns, self._plan.run)
+        self._notes += notes
+        return servers, proxy
+
+
+def _facts(opened: list[LabChannel]) -> dict[str, dict[str, Any]]:
+    """What the first channel did by itself."""
+    facts = opened[0].facts()
+    return {"channel": facts} if facts else {}
+
+
+def versions() -> dict[str, str]:
+    """What the client runs on."""
+    return {
+        "grpc-lb-lab": grpc_lb_lab.__version__,
+        "grpcio": grpc.__version__,
+        "python": platform.python_version(),
+        "uvloop": importlib.metadata.version("uvloop"),
+    }

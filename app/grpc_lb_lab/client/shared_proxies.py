@@ -1,0 +1,88 @@
+"""The proxies that all clients share, read by each client before its first call and after its last one.
+
+The earliest and the latest reading of all clients together enclose every call of the run, whoever made it; the report
+puts them together (``report/shared.py``). So it works with one client and with a hundred, in every world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from grpc_lb_lab.client import edge_counters
+from grpc_lb_lab.client.names import resolve
+from grpc_lb_lab.report.model import ProxyStats
+
+if TYPE_CHECKING:
+    from grpc_lb_lab.report.model import Plan
+
+SERVER_ADMIN_PORT = 9902
+"""Where the Envoy beside a server has its admin interface, on the replica's address."""
+
+
+class Proxy(NamedTuple):
+    """One shared proxy: its hop, the kind of program, where its admin interface is."""
+
+    hop: str
+    kind: str
+    admin: str
+
+
+class Readings(NamedTuple):
+    """What the proxies said at one moment, and what went wrong."""
+
+    totals: dict[Proxy, dict[str, int]]
+    notes: list[str]
+
+
+async def read_all(plan: Plan) -> Readings:
+    """Ask every shared proxy of the plan; the plan names none: nothing is asked."""
+    found, notes = await _proxies(plan)
+    readings = await asyncio.gather(*(asyncio.to_thread(_read, proxy) for proxy in found))
+    totals = {proxy: value for proxy, value in zip(found, readings, strict=True) if isinstance(value, dict)}
+    return Readings(totals, notes + [value for value in readings if isinstance(value, str)])
+
+
+def compare(first: Readings, last: Readings) -> tuple[list[ProxyStats], list[str]]:
+    """What the proxies counted between two readings, and the notes of both. New ones counted from zero."""
+    stats = []
+    for proxy, totals in last.totals.items():
+        before = first.totals.get(proxy, {})
+        grown = {name: value - before.get(name, 0) for name, value in totals.items()}
+        stats.append(
+            ProxyStats(
+                hop=proxy.hop,
+                address=proxy.admin,
+                upstream_requests=grown["requests"],
+                upstream_connections=totals.get("connections", 0),
+                retries=grown.get("retries", 0),
+                counters=totals,
+                first=before,
+                reading_counts=edge_counters.READINGS_COUNTED.get(proxy.kind, 0),
+            )
+        )
+    return stats, list(dict.fromkeys(first.notes + last.notes))
+
+
+async def _proxies(plan: Plan) -> tuple[list[Proxy], list[str]]:
+    found, notes = [], []
+    gateway, admin = plan.strategy.get("gateway"), plan.targets.get("gateway_admin", "")
+    if gateway and admin:
+        found.append(Proxy("gateway", str(gateway["proxy"]), admin))
+    elif gateway:
+        notes.append("the gateway's counters are missing: the plan names no admin interface of it")
+    if (plan.strategy.get("envoy") or {}).get("server"):
+        try:
+            replicas = await resolve(plan.targets.get("headless", ""), plan.dns)
+        except (OSError, ValueError) as error:
+            return found, [*notes, f"the counters of the proxies beside the servers are missing: {error}"]
+        hosts = [replica.rpartition(":")[0] for replica in replicas]
+        found += [Proxy("envoy-server", "envoy", f"{host}:{SERVER_ADMIN_PORT}") for host in hosts]
+    return found, notes
+
+
+def _read(proxy: Proxy) -> dict[str, int] | str:
+    try:
+        return edge_counters.read(proxy.kind, proxy.admin)
+    except OSError as error:
+        return f"the counters of {proxy.hop} at {proxy.admin} cannot be read: {error}"

@@ -1,0 +1,223 @@
+"""``lb-lab kubernetes …``: what the roles for kind and existing clusters call. Each prints one JSON line last."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from grpc_lb_lab.kubernetes.programs import Kubectl
+
+DEFAULT_STATE = ".lab"
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add ``kubernetes`` and its commands to ``subparsers`` (what ``ArgumentParser.add_subparsers`` returned)."""
+    kubernetes = subparsers.add_parser(
+        "kubernetes",
+        help="the lab on a Kubernetes cluster",
+        description="Make room for the lab on a Kubernetes cluster, follow its load, collect what it leaves.",
+    )
+    commands = kubernetes.add_subparsers(dest="kubernetes_command", required=True, metavar="COMMAND")
+    tools = _add(commands, "tools", "tell which programs are missing or too old", _tools)
+    tools.add_argument("names", nargs="+", metavar="PROGRAM", help="kind, kubectl, helm")
+    _add_cluster(commands)
+    _add_image(commands)
+    prepare = _add_client(
+        commands, "prepare", "check cluster and rights, have the namespace, clear old releases", _prepare
+    )
+    prepare.add_argument("--strategy", required=True, metavar="NAME", help="servers of another one are removed")
+    prepare.add_argument(
+        "--images", nargs="+", required=True, metavar="REFERENCE", help="servers of others are removed"
+    )
+    wait = _add_client(commands, "wait", "wait until all servers are in service", _wait)
+    wait.add_argument("--replicas", type=int, required=True, metavar="N")
+    wait.add_argument("--port", type=int, default=50051)
+    wait.add_argument("--limit", type=float, default=120.0, metavar="SECONDS")
+    _add_load(commands)
+    collect = _add_client(commands, "collect", "keep events, descriptions and logs", _collect)
+    collect.add_argument("--logs", type=Path, required=True, metavar="DIR")
+    reset = _add_client(commands, "reset", "remove the releases, and the namespaces that the lab made", _reset)
+    reset.add_argument("--here", action="store_true", help="here too, not only where this checkout installed something")
+
+
+def _add_cluster(commands: Any) -> None:
+    up = _add(commands, "up", "have the kind cluster", _up)
+    up.add_argument("--name", required=True)
+    up.add_argument("--node-image", required=True, metavar="REFERENCE")
+    up.add_argument("--proxy-mode", default="iptables", choices=("iptables", "nftables", "ipvs"))
+    up.add_argument("--pods", type=int, default=6, metavar="N", help="for how many pods there must be memory")
+    up.add_argument("--logs", type=Path, required=True, metavar="DIR", help="for kind's logs when it fails")
+    down = _add(commands, "down", "delete the kind cluster if the lab made it", _down)
+    down.add_argument("--name", required=True)
+
+
+def _add_image(commands: Any) -> None:
+    image = _add(commands, "image", "build the lab's image unless it is there, and copy images into kind", _image)
+    image.add_argument("--repo", type=_path, required=True, metavar="DIR", help="the lab's checkout")
+    image.add_argument("--base", default="python:3.13-slim", metavar="REFERENCE")
+    image.add_argument("--python", default="3.13", metavar="X.Y", help="the base's Python")
+    image.add_argument("--kind", default="", metavar="NAME", help="copy the images into this kind cluster")
+    image.add_argument("--also", action="append", default=[], metavar="REFERENCE", help="another image to copy")
+    image.add_argument("--push", default="", metavar="REFERENCE", help="push the image under this name")
+
+
+def _add_load(commands: Any) -> None:
+    load = _add_client(commands, "load", "follow the load and collect its results", _load)
+    load.add_argument("--plan", type=Path, required=True, metavar="FILE", help="plan.json")
+    load.add_argument("--results", type=Path, required=True, metavar="DIR", help="for client-N.json")
+    load.add_argument("--inventory", type=Path, required=True, metavar="FILE", help="inventory.json, written")
+    load.add_argument("--logs", type=Path, required=True, metavar="DIR")
+    load.add_argument("--cluster", default="kind", choices=("kind", "existing"))
+    load.add_argument("--envoy-image", default="", metavar="REFERENCE", help="for the report's versions")
+    load.add_argument("--limit", type=float, default=900.0, metavar="SECONDS")
+    load.add_argument("--watch-pid", type=int, default=0, metavar="PID", help="end the load when this process ends")
+
+
+def _path(text: str) -> Path:
+    return Path(text).absolute()
+
+
+def _add(
+    commands: Any, name: str, text: str, handler: Callable[[argparse.Namespace], dict[str, Any]]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--state", type=_path, default=_path(DEFAULT_STATE), metavar="DIR", help=f"({DEFAULT_STATE})")
+    parser.set_defaults(handler=lambda arguments: _answer(handler, arguments))
+    return parser
+
+
+def _add_client(
+    commands: Any, name: str, text: str, handler: Callable[[argparse.Namespace], dict[str, Any]]
+) -> argparse.ArgumentParser:
+    parser = _add(commands, name, text, handler)
+    parser.add_argument("--kubeconfig", default="", metavar="FILE", help="(kubectl's own)")
+    parser.add_argument("--context", default="", metavar="NAME", help="(the current one)")
+    parser.add_argument("--namespace", required=True, metavar="NAME")
+    return parser
+
+
+def _answer(handler: Callable[[argparse.Namespace], dict[str, Any]], arguments: argparse.Namespace) -> int:
+    from grpc_lb_lab.kubernetes import tools
+
+    tools.use(arguments.state)
+    print(json.dumps(handler(arguments)))
+    return 0
+
+
+def _kubectl(arguments: argparse.Namespace) -> Kubectl:
+    from grpc_lb_lab.kubernetes.programs import Kubectl
+
+    return Kubectl(arguments.namespace, arguments.kubeconfig, arguments.context)
+
+
+def _tools(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes import tools
+
+    return {"changed": False, "missing": tools.look(arguments.names), **tools.platform_words()}
+
+
+def _up(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes.kind import KindCluster
+
+    cluster = KindCluster(arguments.name, arguments.state)
+    changed = cluster.up(arguments.node_image, arguments.proxy_mode, arguments.pods, arguments.logs)
+    return {"changed": changed, "kubeconfig": str(cluster.kubeconfig), "context": cluster.context}
+
+
+def _down(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes.kind import KindCluster
+
+    return {"changed": KindCluster(arguments.name, arguments.state).down()}
+
+
+def _image(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes import image
+    from grpc_lb_lab.kubernetes.kind import KindCluster
+
+    recipe = image.Recipe(arguments.repo, arguments.state, arguments.base, arguments.python, image.architecture())
+    reference = recipe.reference
+    changed = image.build(recipe)
+    if arguments.push:
+        reference = image.push(reference, arguments.push)
+        changed = True
+    if arguments.kind:
+        for also in arguments.also:
+            image.ensure_here(also)
+        nodes = list(KindCluster(arguments.kind, arguments.state).nodes())
+        changed = bool(image.load_into_kind([reference, *arguments.also], arguments.kind, nodes)) or changed
+    return {"changed": changed, "reference": reference}
+
+
+def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes import namespace, used
+    from grpc_lb_lab.kubernetes.programs import say
+
+    kubectl = _kubectl(arguments)
+    is_kind = bool(arguments.kubeconfig) and Path(arguments.kubeconfig).is_relative_to(arguments.state)
+    if not is_kind:
+        kubectl = namespace.named(kubectl)
+        say(f"kubeconfig context {kubectl.context}, namespace {kubectl.namespace}")
+    namespace.check_answers(kubectl)
+    created = namespace.ensure(kubectl)
+    namespace.check_rights(kubectl)
+    digest = used.chart_digest(arguments.images)
+    if not is_kind:
+        used.remember(arguments.state, kubectl)
+    removed = namespace.clear(kubectl, namespace.Wanted(arguments.strategy, digest))
+    # Removing the previous load is part of every run, so it is no change of the lab's state.
+    return {"changed": created or "echo" in removed, "digest": digest}
+
+
+def _wait(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes import forward, rollout
+
+    rollout.wait(_kubectl(arguments), arguments.replicas, arguments.limit)
+    targets = {
+        "service": f"echo:{arguments.port}",
+        "headless": f"echo-headless:{arguments.port}",
+        "sidecar": "127.0.0.1:15001",
+        "sidecar_admin": "127.0.0.1:9901",
+        "port-forward": f"127.0.0.1:{forward.free_port()}",
+    }
+    return {"changed": False, "targets": targets, "dns": ""}
+
+
+def _load(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes import run
+
+    run.run(
+        _kubectl(arguments),
+        run.Files(arguments.plan, arguments.results, arguments.inventory, arguments.logs),
+        cluster=arguments.cluster,
+        envoy_image=arguments.envoy_image,
+        limit_s=arguments.limit,
+        owner=arguments.watch_pid,
+    )
+    return {"changed": True}
+
+
+def _collect(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes import collect
+
+    return {"changed": False, "files": collect.collect(_kubectl(arguments), arguments.logs)}
+
+
+def _reset(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes import namespace, used
+    from grpc_lb_lab.kubernetes.programs import Kubectl, say
+
+    places = [Kubectl(**place) for place in used.remembered(arguments.state)]
+    here = _kubectl(arguments)
+    if arguments.here and (here := namespace.named(here)) not in places:
+        places.append(here)
+    changed = False
+    for place in places:
+        say(f"kubeconfig context {place.context}, namespace {place.namespace}")
+        changed = namespace.remove(place) or changed
+        used.forget(arguments.state, place)
+    return {"changed": changed}

@@ -1,0 +1,227 @@
+"""Follows the load's Job to its end and collects what every client pod measured."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grpc_lb_lab.kubernetes import pods
+from grpc_lb_lab.kubernetes.programs import end, say
+from grpc_lb_lab.kubernetes.rollout import patience
+from grpc_lb_lab.report.errors import LabError
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from grpc_lb_lab.kubernetes.programs import Kubectl
+
+SELECTOR = "app.kubernetes.io/instance=load,app.kubernetes.io/part-of=grpc-lb-lab"
+INDEX = "batch.kubernetes.io/job-completion-index"
+RESULT = "LB-LAB-RESULT "
+LOOK_S = 0.2
+# From the last pod's end to the end of its log.
+LOG_LIMIT_S = 10.0
+# A client that neither progresses nor ends is not believed for longer; its own calls have deadlines of seconds.
+STALL_LIMIT_S = 60.0
+_PREFIX = re.compile(r"^\[pod/(?P<pod>[^/]+)/[^\]]+\] ")
+_PROGRESS = re.compile(r"progress (\d+) (\d+)(?:/(\d+))?$")
+
+
+@dataclass
+class Following:
+    """What is known of a load that runs. ``results`` is keyed by client index; ``lines`` is the clients' log."""
+
+    clients: int
+    known: dict[str, pods.Pod] = field(default_factory=dict)
+    results: dict[int, dict[str, Any]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    done: dict[int, int] = field(default_factory=dict)
+    total: dict[int, int] = field(default_factory=dict)
+    alive_at: float = field(default_factory=time.monotonic)
+
+    def see_pod(self, kind: str, pod: pods.Pod) -> None:
+        """Take in one event of the watch: ADDED, MODIFIED or DELETED. Raises ``LabError`` when a client is lost."""
+        self.alive_at = time.monotonic()
+        self.known[pods.name(pod)] = pod
+        if kind == "DELETED" or (pods.is_leaving(pod) and not self.succeeded(pod)):
+            why = pods.problem(pod) or f"pod {pods.name(pod)} was deleted in the middle of the run"
+            raise LabError(f"the load was cut short: {why}")
+        if pod.get("status", {}).get("phase") == "Failed":
+            raise LabError(f"the load was cut short: {pods.problem(pod) or f'pod {pods.name(pod)} failed'}")
+
+    def see_line(self, line: str) -> None:
+        """Take in one line of a client's log."""
+        self.alive_at = time.monotonic()
+        text = _PREFIX.sub("", line)
+        if text.startswith(RESULT):
+            result = json.loads(text.removeprefix(RESULT))
+            self.results[int(result["index"])] = result
+            return
+        self.lines.append(line)
+        found = _PROGRESS.match(text)
+        if found:
+            index, done, total = (int(group or 0) for group in found.groups())
+            self.done[index], self.total[index] = done, total
+
+    @staticmethod
+    def succeeded(pod: pods.Pod) -> bool:
+        """Tell whether the client itself ended well; its proxy may still be about to stop."""
+        own = [item for item in pod.get("status", {}).get("containerStatuses", []) if item["name"] == "client"]
+        return bool(own) and (own[0]["state"].get("terminated") or {}).get("exitCode") == 0
+
+    @property
+    def started(self) -> bool:
+        """Every client has a pod whose client container runs, or ran."""
+        running = [pod for pod in self.known.values() if _has_started(pod)]
+        return len(running) >= self.clients
+
+    @property
+    def finished(self) -> bool:
+        """Every client has ended well."""
+        return sum(self.succeeded(pod) for pod in self.known.values()) >= self.clients
+
+    def words(self) -> str:
+        """Say how far the load is."""
+        total = sum(self.total.values())
+        of = f" of {total}" if total else ""
+        return f"{sum(self.done.values())}{of} calls" if self.done else ""
+
+
+def _has_started(pod: pods.Pod) -> bool:
+    own = [item for item in pod.get("status", {}).get("containerStatuses", []) if item["name"] == "client"]
+    return bool(own) and ("running" in own[0]["state"] or "terminated" in own[0]["state"])
+
+
+def follow(
+    kubectl: Kubectl,
+    clients: int,
+    limit_s: float,
+    *,
+    owner_alive: Callable[[], bool] = lambda: True,
+    on_start: Callable[[list[pods.Pod]], None] = lambda _: None,
+) -> Following:
+    """Watch ``clients`` pods until all have ended well, and return what they said.
+
+    ``on_start`` is called once, with the pods, when all of them run. Raises ``LabError`` for the first pod that is lost
+    or cannot start, when nothing moves for a minute, and after ``limit_s`` seconds.
+    """
+    state, events = Following(clients), queue.Queue[tuple[str, Any]]()
+    watch = kubectl.start("get", "pods", f"--selector={SELECTOR}", "--watch", "--output-watch-events", "--output=json")
+    threading.Thread(target=_read_objects, args=(watch, events), daemon=True).start()
+    logs: subprocess.Popen[str] | None = None
+    started_at, since, said = time.monotonic(), dict[str, float](), ""
+    try:
+        while not state.finished:
+            _drain(events, state)
+            if not owner_alive():
+                raise LabError("the playbook ended; so does its load")
+            since = _check(state, since, limit_s, time.monotonic() - started_at)
+            if logs is None and state.started:
+                logs = _follow_logs(kubectl, clients, events)
+                on_start(list(state.known.values()))
+            if state.words() != said:
+                said = state.words()
+                say(said)
+        _finish(kubectl, state, events, logs)
+    finally:
+        end(watch)
+        if logs:
+            end(logs)
+    return state
+
+
+def _drain(events: queue.Queue[tuple[str, Any]], state: Following) -> None:
+    """Wait a moment for an event, then take all there are."""
+    try:
+        kind, value = events.get(timeout=LOOK_S)
+        while True:
+            if kind == "line":
+                state.see_line(value)
+            elif kind == "watch-ended":
+                raise LabError("the watch on the client pods ended: the cluster does not answer any more")
+            elif kind != "logs-ended":
+                state.see_pod(kind, value)
+            kind, value = events.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _check(state: Following, since: dict[str, float], limit_s: float, elapsed_s: float) -> dict[str, float]:
+    """Return since when each problem stands. Raises ``LabError`` for one that stays, and for time run out."""
+    now = time.monotonic()
+    problems = {problem for pod in state.known.values() if (problem := pods.problem(pod))}
+    since = {problem: since.get(problem, now) for problem in problems}
+    for problem, first_seen in sorted(since.items()):
+        if now - first_seen >= patience(problem):
+            raise LabError(f"the load does not start: {problem}")
+    if now - state.alive_at > STALL_LIMIT_S:
+        raise LabError(f"the load hangs: no client said anything for {STALL_LIMIT_S:.0f} s{_states(state)}")
+    if elapsed_s > limit_s:
+        raise LabError(f"the load was not done after {limit_s:.0f} s{_states(state)}")
+    return since
+
+
+def _states(state: Following) -> str:
+    phases = [f"{name} {pod.get('status', {}).get('phase', 'Unknown')}" for name, pod in sorted(state.known.items())]
+    return f" ({', '.join(phases[:5])}{' …' if len(phases) > 5 else ''})" if phases else " (no client pod was created)"
+
+
+def _finish(kubectl: Kubectl, state: Following, events: queue.Queue[tuple[str, Any]], logs: Any) -> None:
+    """Read the logs to their end; ask again for the result of a client whose line did not come through."""
+    deadline = time.monotonic() + LOG_LIMIT_S
+    while logs and len(state.results) < state.clients and time.monotonic() < deadline:
+        try:
+            kind, value = events.get(timeout=LOOK_S)
+        except queue.Empty:
+            continue
+        if kind == "line":
+            state.see_line(value)
+        if kind == "logs-ended":
+            break
+    for name, pod in sorted(state.known.items()):
+        if int(pod["metadata"]["labels"][INDEX]) not in state.results:
+            for line in kubectl.run("logs", name, "--container=client").splitlines():
+                if line.startswith(RESULT):
+                    state.see_line(line)
+    missing = [str(index) for index in range(state.clients) if index not in state.results]
+    if missing:
+        raise LabError(f"no result came from client {', '.join(missing)}, though the pod ended well")
+
+
+def _follow_logs(kubectl: Kubectl, clients: int, events: queue.Queue[tuple[str, Any]]) -> subprocess.Popen[str]:
+    words = ["logs", "--follow", "--prefix", f"--selector={SELECTOR}", "--container=client", "--tail=-1"]
+    process = kubectl.start(*words, f"--max-log-requests={clients}")
+
+    def read() -> None:
+        assert process.stdout
+        for line in process.stdout:
+            events.put(("line", line.rstrip("\n")))
+        events.put(("logs-ended", None))
+
+    threading.Thread(target=read, daemon=True).start()
+    return process
+
+
+def _read_objects(process: subprocess.Popen[str], events: queue.Queue[tuple[str, Any]]) -> None:
+    """Read kubectl's watch events, one JSON object a line."""
+    assert process.stdout
+    for line in process.stdout:
+        event = json.loads(line)
+        events.put((event["type"], event["object"]))
+    events.put(("watch-ended", None))
+
+
+def write_results(following: Following, results: Path, logs: Path) -> None:
+    """Write ``client-N.json`` for each client, and what they said beside it."""
+    results.mkdir(parents=True, exist_ok=True)
+    logs.mkdir(parents=True, exist_ok=True)
+    for index, result in sorted(following.results.items()):
+        (results / f"client-{index}.json").write_text(json.dumps(result), encoding="utf-8")
+    (logs / "clients.log").write_text("".join(f"{line}\n" for line in following.lines), encoding="utf-8")

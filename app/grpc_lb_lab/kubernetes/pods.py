@@ -1,0 +1,100 @@
+"""Small questions about a pod, answered from the JSON that ``kubectl get pods`` shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grpc_lb_lab.report.model import Replica
+
+Pod = dict[str, Any]
+
+# Reasons of a waiting container that do not go away by waiting. The first two come back and forth while kubelet tries.
+UNPULLABLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
+BROKEN = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff")
+
+
+def name(pod: Pod) -> str:
+    """Return the pod's name."""
+    return str(pod["metadata"]["name"])
+
+
+def is_ready(pod: Pod) -> bool:
+    """Tell whether the pod is in service: ready and not about to go."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+    return ready and not is_leaving(pod)
+
+
+def is_leaving(pod: Pod) -> bool:
+    """Tell whether the pod was told to stop."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def replica(pod: Pod) -> Replica:
+    """Return what the report needs to know of an echo server."""
+    return Replica(
+        pod=name(pod),
+        uid=str(pod["metadata"]["uid"]),
+        ip=str(pod.get("status", {}).get("podIP", "")),
+        ready=is_ready(pod),
+        node=str(pod.get("spec", {}).get("nodeName", "")),
+    )
+
+
+def statuses(pod: Pod) -> list[dict[str, Any]]:
+    """Return the status of every container, native sidecars included."""
+    status = pod.get("status", {})
+    return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+
+
+def problem(pod: Pod) -> str:
+    """Say in words why this pod will not do its work, or nothing when it does or still may.
+
+    A container that restarts counts: neither server nor client nor proxy ends on its own.
+    """
+    status = pod.get("status", {})
+    if status.get("reason") in ("Evicted", "NodeLost", "Terminated", "Preempting", "NodeShutdown"):
+        return (
+            f"pod {name(pod)} was ended by Kubernetes ({status['reason']}): {status.get('message', 'no reason given')}"
+        )
+    for container in statuses(pod):
+        words = _waiting(container) or _ended(container)
+        if words:
+            return f"pod {name(pod)}, container {container['name']}: {words}"
+    return _unschedulable(pod)
+
+
+def _waiting(container: dict[str, Any]) -> str:
+    waiting = container.get("state", {}).get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in UNPULLABLE:
+        return f"the image {container['image']} cannot be had ({reason}: {_short(message)})"
+    if reason in BROKEN:
+        last = (container.get("lastState") or {}).get("terminated") or {}
+        code = f", it ended with exit code {last['exitCode']}" if "exitCode" in last else ""
+        return f"it cannot start ({reason}{code}: {_short(message)})"
+    return ""
+
+
+def _ended(container: dict[str, Any]) -> str:
+    ended = container.get("state", {}).get("terminated") or {}
+    if not ended or ended.get("exitCode") == 0:
+        return ""
+    if ended.get("reason") == "OOMKilled":
+        return "it was killed because it used more memory than its limit (OOMKilled)"
+    signal = ended.get("signal") or (ended["exitCode"] - 128 if ended["exitCode"] > 128 else 0)
+    if signal:
+        return f"it was killed by signal {signal}"
+    return f"it ended with exit code {ended['exitCode']}"
+
+
+def _unschedulable(pod: Pod) -> str:
+    for item in pod.get("status", {}).get("conditions", []):
+        if item["type"] == "PodScheduled" and item["status"] == "False" and item.get("reason") == "Unschedulable":
+            return f"pod {name(pod)} finds no node: {_short(item.get('message', ''))}"
+    return ""
+
+
+def _short(message: str) -> str:
+    text = " ".join(message.split())
+    return text if len(text) <= 240 else f"{text[:239]}…"

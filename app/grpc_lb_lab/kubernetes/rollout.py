@@ -1,0 +1,93 @@
+"""Waits until the servers are in service: rolled out, and in the EndpointSlices of both Services."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from grpc_lb_lab.kubernetes import pods
+from grpc_lb_lab.kubernetes.programs import say
+from grpc_lb_lab.report.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grpc_lb_lab.kubernetes.programs import Kubectl
+
+SELECTOR = "app.kubernetes.io/instance=echo,app.kubernetes.io/part-of=grpc-lb-lab"
+SERVICES = ("echo", "echo-headless")
+POLL_S = 0.5
+# How long a problem must stand before it is believed. An image pull is retried after some 10 s, and may then work.
+PATIENCE_S = 8.0
+# A node may still be joining.
+UNSCHEDULABLE_PATIENCE_S = 30.0
+
+
+def wait(
+    kubectl: Kubectl, replicas: int, limit_s: float, clock: Callable[[], float] = time.monotonic
+) -> list[pods.Pod]:
+    """Return the pods as soon as ``replicas`` servers are in service.
+
+    Raises ``LabError`` when a pod has a problem that does not go away, and after ``limit_s`` seconds.
+    """
+    start, since, said = clock(), dict[str, float](), -1
+    while True:
+        objects = kubectl.items("deployments,pods,endpointslices", f"--selector={SELECTOR}")
+        servers = [item for item in objects if item["kind"] == "Pod" and not pods.is_leaving(item)]
+        ready = sum(pods.is_ready(pod) for pod in servers)
+        if in_service(objects, replicas):
+            return servers
+        if ready != said:
+            say(f"{ready} of {replicas} servers are ready")
+            said = ready
+        problems = {problem for pod in servers if (problem := pods.problem(pod))}
+        since = {problem: since.get(problem, clock()) for problem in problems}
+        for problem, first_seen in sorted(since.items()):
+            if clock() - first_seen >= patience(problem):
+                raise LabError(f"the servers do not start: {problem}")
+        if clock() - start > limit_s:
+            raise LabError(f"only {ready} of {replicas} servers got ready within {limit_s:.0f} s{_why(servers)}")
+        time.sleep(POLL_S)
+
+
+def patience(problem: str) -> float:
+    """Return how many seconds to hope that a problem goes away."""
+    return UNSCHEDULABLE_PATIENCE_S if "finds no node" in problem else PATIENCE_S
+
+
+def in_service(objects: list[dict[str, Any]], replicas: int) -> bool:
+    """Tell whether the Deployment is done and every Service has exactly its ready pods as endpoints."""
+    deployments = [item for item in objects if item["kind"] == "Deployment"]
+    addresses = {item["status"]["podIP"] for item in objects if item["kind"] == "Pod" and pods.is_ready(item)}
+    rolled_out = len(deployments) == 1 and is_rolled_out(deployments[0], replicas)
+    return rolled_out and len(addresses) == replicas and all(endpoints(objects, name) == addresses for name in SERVICES)
+
+
+def is_rolled_out(deployment: dict[str, Any], replicas: int) -> bool:
+    """Tell whether all replicas are of the newest template and available."""
+    status = deployment.get("status", {})
+    counts = (status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas"))
+    return status.get("observedGeneration") == deployment["metadata"]["generation"] and set(counts) == {replicas}
+
+
+def endpoints(objects: list[dict[str, Any]], service: str) -> set[str]:
+    """Return the ready addresses of a Service; it may have several EndpointSlices."""
+    return {
+        address
+        for item in objects
+        if item["kind"] == "EndpointSlice" and item["metadata"]["labels"].get("kubernetes.io/service-name") == service
+        for endpoint in item.get("endpoints") or []
+        if endpoint.get("conditions", {}).get("ready")
+        for address in endpoint["addresses"]
+    }
+
+
+def _why(servers: list[pods.Pod]) -> str:
+    """Name one pod that is not ready, and what it waits for."""
+    for pod in servers:
+        if not pods.is_ready(pod):
+            conditions = pod.get("status", {}).get("conditions", [])
+            message = next((item.get("message", "") for item in conditions if item["type"] == "Ready"), "")
+            phase = pod.get("status", {}).get("phase", "Unknown")
+            return f": pod {pods.name(pod)} is {phase}, not ready ({message or 'no reason given'})"
+    return ": all are ready, but the Services do not have all their endpoints"

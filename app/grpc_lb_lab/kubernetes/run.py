@@ -1,0 +1,121 @@
+"""One load on a cluster, from the installed release to the files that the report reads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from grpc_lb_lab.kubernetes import collect, forward, inventory, load, pods, rollout
+from grpc_lb_lab.report.errors import ArtifactError
+from grpc_lb_lab.report.model import Inventory, Plan, from_dict, to_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from grpc_lb_lab.kubernetes.programs import Kubectl
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the plan is, and where what comes of it goes."""
+
+    plan: Path
+    results: Path
+    inventory: Path
+    logs: Path
+
+
+def run(kubectl: Kubectl, files: Files, *, cluster: str, envoy_image: str, limit_s: float, owner: int = 0) -> None:
+    """Follow the load (or, for port-forward, send it), then write results and inventory.
+
+    ``owner`` is the process that wants the load; when it ends, so does the load. Raises ``LabError`` naming what broke;
+    what was collected until then stays.
+    """
+    plan = _plan(files.plan)
+    target, proxied = plan.strategy["client"]["target"], "envoy" in plan.strategy
+    with ThreadPoolExecutor(2) as pool:
+        servers = _servers(kubectl)
+        images = {"Envoy": envoy_image} if proxied else {}
+        taken = pool.submit(inventory.take, kubectl, cluster, servers, images)
+        try:
+            if target == "port-forward":
+                forward.load(kubectl, files.plan, files.results, files.logs, servers, limit_s, _watcher(owner))
+            else:
+                _follow(kubectl, files, plan, proxied, pool, limit_s, _watcher(owner))
+        finally:
+            with contextlib.suppress(Exception):  # the error of the load is the one to tell
+                _write_inventory(files.inventory, with_newcomers(taken.result(), _servers(kubectl)))
+
+
+def _follow(
+    kubectl: Kubectl,
+    files: Files,
+    plan: Plan,
+    proxied: bool,
+    pool: ThreadPoolExecutor,
+    limit_s: float,
+    owner_alive: Callable[[], bool],
+) -> None:
+    def started(clients: list[pods.Pod]) -> None:
+        if proxied:
+            pool.submit(collect.envoy, kubectl, clients, files.logs)
+
+    try:
+        following = load.follow(kubectl, plan.load.clients, limit_s, owner_alive=owner_alive, on_start=started)
+    except BaseException:
+        # Clients that go on would disturb the next run; their logs are read before the pods go.
+        collect.collect(kubectl, files.logs)
+        kubectl.attempt("delete", "job", "load", "--ignore-not-found", "--wait=false", "--cascade=foreground")
+        raise
+    load.write_results(following, files.results, files.logs)
+
+
+def _servers(kubectl: Kubectl) -> list[pods.Pod]:
+    return [pod for pod in kubectl.items("pods", f"--selector={rollout.SELECTOR}") if not pods.is_leaving(pod)]
+
+
+def with_newcomers(before: Inventory, after: list[pods.Pod]) -> Inventory:
+    """Add replicas that came during the load, so that whoever answered is known, and note what changed."""
+    known = {item.uid for item in before.replicas}
+    now = [pods.replica(pod) for pod in after]
+    gone = sorted(item.pod for item in before.replicas if item.uid not in {other.uid for other in now})
+    came = sorted((item for item in now if item.uid not in known), key=lambda item: item.pod)
+    restarted = sorted(pods.name(pod) for pod in after if any(item.get("restartCount") for item in pods.statuses(pod)))
+    notes = [
+        f"{word} during the load: {', '.join(names)}"
+        for word, names in (("gone", gone), ("restarted", restarted))
+        if names
+    ]
+    return replace(before, replicas=[*before.replicas, *came], notes=[*before.notes, *notes])
+
+
+def _plan(path: Path) -> Plan:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return from_dict(Plan, data)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read as a plan ({error})") from error
+
+
+def _write_inventory(path: Path, found: Inventory) -> None:
+    path.write_text(json.dumps(to_dict(found), indent=1) + "\n", encoding="utf-8")
+
+
+def _watcher(owner: int) -> Callable[[], bool]:
+    """Return a function that tells whether the owner still lives (always, when there is none)."""
+
+    def alive() -> bool:
+        try:
+            os.kill(owner, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    return alive if owner else lambda: True

@@ -1,0 +1,78 @@
+"""Reasons to end a load early, as one descriptor to wait for: a signal, or the end of the process that wanted it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from grpc_lb_lab.report.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Abort:
+    """``descriptor`` becomes readable when there is a reason to end, which ``reason`` then names."""
+
+    def __init__(self) -> None:
+        """No reason yet."""
+        self.reason = ""
+        self.descriptor, self._trigger = os.pipe()
+
+    def because(self, reason: str) -> None:
+        """Give a reason; the first one stays. May be called from a signal handler or another thread."""
+        if not self.reason:
+            self.reason = reason
+            os.write(self._trigger, b"!")
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        os.close(self.descriptor)
+        os.close(self._trigger)
+
+
+@contextlib.contextmanager
+def aborting(watched_pid: int | None = None) -> Iterator[Abort]:
+    """Turn SIGINT, SIGTERM, SIGHUP and the end of ``watched_pid`` into an ``Abort``, inside the ``with`` block.
+
+    Raises ``LabError`` when that process has ended already.
+    """
+    abort = Abort()
+    watched = _open_pid(watched_pid) if watched_pid is not None else None
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {
+        number: signal.signal(number, lambda got, _: abort.because(f"interrupted by {signal.Signals(got).name}"))
+        for number in numbers
+    }
+    done, finished = os.pipe()
+    watcher = threading.Thread(target=_watch, args=(watched, done, watched_pid, abort), daemon=True)
+    if watched is not None:
+        watcher.start()
+    try:
+        yield abort
+    finally:
+        os.close(finished)
+        if watched is not None:
+            watcher.join()
+            os.close(watched)
+        os.close(done)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        abort.close()
+
+
+def _open_pid(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        raise LabError(f"process {pid}, which the load is for (--watch-pid), has ended: {error.strerror}") from error
+
+
+def _watch(watched: int, done: int, pid: int, abort: Abort) -> None:
+    readable, _, _ = select.select([watched, done], [], [])
+    if watched in readable:
+        abort.because(f"process {pid}, which the load is for, has ended")

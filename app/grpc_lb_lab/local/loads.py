@@ -1,0 +1,163 @@
+"""The one load that a lab may run at a time: who owns it, when the next one may start, and what is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from grpc_lb_lab.local import envoy
+from grpc_lb_lab.local.inventory import make_inventory
+from grpc_lb_lab.local.load import Load, World
+from grpc_lb_lab.local.load_files import LoadFolder, read_plan
+from grpc_lb_lab.local.programs import Program
+from grpc_lb_lab.local.wish import needs
+from grpc_lb_lab.report.errors import LabError
+
+if TYPE_CHECKING:
+    from grpc_lb_lab.local.addresses import Block
+    from grpc_lb_lab.local.control import Request
+    from grpc_lb_lab.local.control_planes import ControlPlanes
+    from grpc_lb_lab.local.dns_server import DnsServer
+    from grpc_lb_lab.local.events import EventLog
+    from grpc_lb_lab.local.member import Member
+    from grpc_lb_lab.local.processes import Spawner
+    from grpc_lb_lab.local.replicas import Replicas
+    from grpc_lb_lab.local.service import ServiceProxy
+    from grpc_lb_lab.local.state import StateFolder
+
+
+class Loads:
+    """Runs loads, one at a time."""
+
+    def __init__(
+        self,
+        spawner: Spawner,
+        block: Block,
+        port: int,
+        state: StateFolder,
+        replicas: Replicas,
+        service: ServiceProxy,
+        planes: ControlPlanes,
+        dns: DnsServer,
+        events: EventLog,
+    ) -> None:
+        """Takes the parts of the lab that a load uses or that its files tell of."""
+        self._state = state
+        self._block = block
+        self._replicas = replicas
+        self._service = service
+        self._planes = planes
+        self._dns = dns
+        self._events = events
+        self._world = World(spawner, block, port, state.load, lambda: replicas.ready, lambda: service.process)
+        self._load: Load | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+
+    def describe(self) -> dict[str, Any] | None:
+        """Return what ``status`` tells of the load that runs; None when none does."""
+        return self._load.describe() if self._load else None
+
+    def refuse_if_running(self, what: str) -> None:
+        """Raise ``LabError`` naming the load that runs and its owner, if one does."""
+        if self._load is not None:
+            since = time.strftime("%H:%M:%S", time.localtime(self._load.since))
+            raise LabError(
+                f"{what}: a load runs since {since}, owned by pid {self._load.owner} (run {self._load.plan.run})"
+            )
+
+    async def end(self) -> None:
+        """End the load that runs, if one does."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def load(self, request: Request) -> dict[str, Any]:
+        """Run the load in the file ``plan``. Raises ``LabError`` when another one runs, or when something breaks."""
+        plan = read_plan(Path(request.data["plan"]))
+        if self._load is not None:
+            if _alive(self._load.owner):
+                self.refuse_if_running("no second load can start")
+            await self.end()
+        async with self._turn:
+            self._check(plan.strategy)
+            files = LoadFolder(Path(request.data["results"]))
+            files.prepare()
+            program = envoy.Program(**request.data["envoy"]) if request.data.get("envoy") else None
+            gateway = Program(**request.data["gateway"]) if request.data.get("gateway") else None
+            self._load = Load(self._world, plan, files, program, gateway, request.peer_pid, request.progress)
+            present = [member for member in self._replicas.everyone if member.wanted]
+            self._events.add(
+                "load-started", f"run {plan.run}, {plan.load.clients} clients, owner pid {request.peer_pid}"
+            )
+            try:
+                await self._run_until_gone(request)
+            finally:
+                load, self._load, self._task = self._load, None, None
+                self._events.add("load-ended", f"run {plan.run}")
+                self._keep(load, present)
+        return {"changed": True, "clients": plan.load.clients, "results": str(files.results)}
+
+    async def _run_until_gone(self, request: Request) -> None:
+        """Run the load; end it when its owner has gone."""
+        assert self._load is not None
+        self._task = asyncio.create_task(self._load.run())
+        gone = asyncio.create_task(request.gone.wait())
+        try:
+            await asyncio.wait([self._task, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not self._task.done():
+                self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+                return
+            raise LabError("the load was ended before it had finished: whoever started it has gone")
+        finally:
+            gone.cancel()
+
+    def _check(self, strategy: dict[str, Any]) -> None:
+        if not self._replicas.ready:
+            raise LabError("no replica is ready: run `lb-lab local up` first")
+        if needs(strategy).service and not self._service.running:
+            raise LabError("this strategy needs the Service, which is not there: run `lb-lab local up` with it first")
+        needed = needs(strategy)
+        if needed.control_plane and not self._planes.running([needed.control_plane]):
+            raise LabError(
+                f"this strategy needs the control plane {needed.control_plane}, which is not there: "
+                "run `lb-lab local up` with it first"
+            )
+        if needed.server_proxy and not all(member.proxy for member in self._replicas.current):
+            raise LabError("this strategy needs an Envoy beside every replica: run `lb-lab local up` with it first")
+
+    def _keep(self, load: Load, present: list[Member]) -> None:
+        """Write the inventory of everyone who could have had a call, and copy the logs."""
+        took_part = [
+            member for member in self._replicas.everyone if member in present or member.started_at >= load.since
+        ]
+        version = load.program.version if load.program else self._service.version
+        events = self._events.since(load.since)
+        wanted, found = load.plan.load.replicas, len(present)
+        notes = [] if wanted == found else [f"the plan says {wanted} replicas, the lab ran {found} when the load began"]
+        load.files.write_inventory(
+            make_inventory(took_part, self._block.service, version, grpc.__version__, events, notes)
+        )
+        service_log = self._service.process.log if needs(load.plan.strategy).service and self._service.process else None
+        logs = [process.log for member in took_part for process in member.processes]
+        logs += [self._state.log, *self._planes.logs, *([service_log] if service_log else [])]
+        load.files.keep_logs(logs)
+        load.files.keep_queries(self._dns.since(load.since))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

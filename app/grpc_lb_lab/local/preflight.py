@@ -1,0 +1,51 @@
+"""What can be known to fail before anything is started; each check takes milliseconds and says what to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from grpc_lb_lab.report.errors import LabError, UsageError
+
+MOST_REPLICAS = 5_000
+
+_REPLICA_MB = 10
+"""What a forked replica with its threads adds (measured: 8 MB)."""
+
+_BASE_MB = 200
+"""Supervisor, spawner, one Envoy and one client."""
+
+
+def check_platform() -> None:
+    """Raise ``LabError`` where the parts that the lab needs from Linux are missing."""
+    if not sys.platform.startswith("linux"):
+        raise LabError(f"lab_cluster=local needs Linux (127.0.0.0/8, /proc, prctl), this is {sys.platform}: use kind")
+
+
+def check_numbers(replicas: int | None, port: int) -> None:
+    """Raise ``UsageError`` for numbers that make no sense anywhere."""
+    if replicas is not None and not 1 <= replicas <= MOST_REPLICAS:
+        raise UsageError(f"--replicas must be 1 to {MOST_REPLICAS}, not {replicas}")
+    if not 1024 <= port <= 65535 or port in (5353, 9901, 15001):
+        raise UsageError(f"--port must be 1024 to 65535 and not 5353, 9901 or 15001 (the lab's own), not {port}")
+
+
+def check_memory(more_replicas: int, meminfo: Path = Path("/proc/meminfo")) -> None:
+    """Raise ``LabError`` when this many more replicas do not fit into the memory that is free now."""
+    free_mb = _available_mb(meminfo)
+    needed_mb = more_replicas * _REPLICA_MB + _BASE_MB
+    if more_replicas > 0 and free_mb is not None and needed_mb > free_mb:
+        fit = max(0, (free_mb - _BASE_MB) // _REPLICA_MB)
+        raise LabError(
+            f"{more_replicas} more replicas need about {needed_mb} MB of memory, {free_mb} MB are free: "
+            f"at most {fit} would fit"
+        )
+
+
+def _available_mb(meminfo: Path) -> int | None:
+    try:
+        lines = meminfo.read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) // 1024 if found else None

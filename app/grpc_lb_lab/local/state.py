@@ -1,0 +1,134 @@
+"""The state folder of one lab: its control socket, its locks and its logs, and how to tell a live lab from a dead one.
+
+Two locks, both released by the kernel however a process ends:
+
+* ``lock`` belongs to the supervisor. Whoever gets it may start one.
+* ``processes`` is inherited by every process of the lab. Whoever gets it knows that none of them is left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from grpc_lb_lab.report.errors import LabError
+
+SOCKET = "control.sock"
+_LOCK = "lock"
+_PROCESSES = "processes"
+_LOG = "supervisor.log"
+_FOLDERS = ("logs", "service", "load")
+_ENDPOINTS = "endpoints.json"
+_FILES = (SOCKET, _LOG, _ENDPOINTS, _PROCESSES, _LOCK)
+
+
+class StateFolder:
+    """A lab's state folder. Making the object touches nothing."""
+
+    def __init__(self, path: str | Path) -> None:
+        """``path`` may be relative, and longer than a Unix socket address may be."""
+        self.path = Path(path).absolute()
+
+    @property
+    def log(self) -> Path:
+        """What the supervisor itself writes."""
+        return self.path / _LOG
+
+    @property
+    def logs(self) -> Path:
+        """One file a replica or proxy."""
+        return self.path / "logs"
+
+    @property
+    def service(self) -> Path:
+        """Files of the Service's layer-4 proxy."""
+        return self.path / "service"
+
+    @property
+    def endpoints(self) -> Path:
+        """The ready replicas, for the control planes."""
+        return self.path / _ENDPOINTS
+
+    @property
+    def load(self) -> Path:
+        """Files of the load that runs now."""
+        return self.path / "load"
+
+    def create(self) -> None:
+        """Make the folder. Raises ``LabError`` when it cannot be made or written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name in _FOLDERS:
+                (self.path / name).mkdir(exist_ok=True)
+            os.close(self._open(_LOCK))
+        except OSError as error:
+            raise LabError(f"state folder {self.path} cannot be written: {error.strerror}") from error
+
+    def take_lock(self, timeout_s: float = 0) -> int | None:
+        """Take the supervisor's lock; None when another process keeps it for ``timeout_s``. Returns its descriptor."""
+        return self._take(_LOCK, timeout_s)
+
+    def take_processes(self, timeout_s: float) -> int | None:
+        """Take the lock that all processes of the lab share, so that none is left; None when one stays that long."""
+        return self._take(_PROCESSES, timeout_s)
+
+    def write_owner(self, lock: int, owner: dict[str, Any]) -> None:
+        """Note in the lock file who holds it: for people, and for the message when it does not answer."""
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, json.dumps(owner).encode() + b"\n", 0)
+
+    def still_ours(self, lock: int) -> bool:
+        """Say whether the folder on disk is still the one whose lock is held; False after someone deleted it."""
+        try:
+            return os.path.samestat(os.fstat(lock), (self.path / _LOCK).stat())
+        except OSError:
+            return False
+
+    def remove(self) -> bool:
+        """Remove all that a lab puts here, and the folder when nothing else is in it. Returns whether it was there."""
+        if not self.path.is_dir():
+            return False
+        for name in _FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+        return True
+
+    def _take(self, name: str, timeout_s: float) -> int | None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            descriptor = self._open(name)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # A `down` may have removed the file between the two calls: a lock without a name is worthless.
+                if os.path.samestat(os.fstat(descriptor), (self.path / name).stat()):
+                    return descriptor
+            except (BlockingIOError, FileNotFoundError):
+                pass
+            os.close(descriptor)
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.01)
+
+    def _open(self, name: str) -> int:
+        return os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def tail(log: Path, lines: int = 5, since: int = 0) -> str:
+    """Return the last ``lines`` non-empty lines of a log, joined by `` | `` so that they fit into one-line errors.
+
+    What stands before byte ``since`` is left out.
+    """
+    try:
+        text = log.read_bytes()[since:][-8192:].decode(errors="replace")
+    except OSError:
+        return "(no log)"
+    kept = [line.strip() for line in text.splitlines() if line.strip()]
+    return " | ".join(kept[-lines:]) or "(its log is empty)"

@@ -1,0 +1,1 @@
+"""What a run shows: model, statistics, verdict and the views. No gRPC in here, and no clock."""

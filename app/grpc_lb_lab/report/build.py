@@ -1,0 +1,158 @@
+"""Builds the finished report of a run from the plan, the inventory and the clients' results."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from grpc_lb_lab.report import latency
+from grpc_lb_lab.report.document import (
+    Actual,
+    Backend,
+    BucketRow,
+    Connections,
+    EventRow,
+    Report,
+    Requested,
+    RunInfo,
+    StrategyInfo,
+    TimelineRows,
+)
+from grpc_lb_lab.report.extras import key_figures, methods_by_pod
+from grpc_lb_lab.report.merge import merge
+from grpc_lb_lab.report.model import SCHEMA_VERSION
+from grpc_lb_lab.report.path import prove_path
+from grpc_lb_lab.report.reconciliation import reconcile
+from grpc_lb_lab.report.statistics import describe
+from grpc_lb_lab.report.verdict import judge
+
+if TYPE_CHECKING:
+    from grpc_lb_lab.report.facts import Facts
+    from grpc_lb_lab.report.model import ClientResult, Inventory, Plan
+
+
+def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) -> Report:
+    """Merge, measure and judge a run. Raises ``LabError`` for results that do not belong together."""
+    facts = merge(results, inventory)
+    path = prove_path(facts, plan)
+    reconciliation = reconcile(facts)
+    load = plan.load
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        run=_run(facts, plan),
+        strategy=_strategy(plan),
+        requested=Requested(
+            requests=load.requests,
+            duration_s=load.duration_s,
+            rate_rps=load.rate_rps,
+            concurrency=load.concurrency,
+            replicas=load.replicas,
+            clients=load.clients,
+            connections=load.connections,
+            deadline_s=load.deadline_s,
+        ),
+        actual=_actual(facts),
+        backends=_backends(facts),
+        distribution=describe(facts.counts),
+        errors=facts.errors,
+        latency_ms=latency.summarize(facts.latency),
+        latency_bars=latency.bars(facts.latency, per_octave=8),
+        lag_ms=latency.summarize(facts.lag),
+        connections=_connections(facts),
+        path=path,
+        reconciliation=reconciliation,
+        timeline=_timeline(facts),
+        events=[EventRow(_since(facts, event.at), event.kind, event.detail) for event in facts.events],
+        verdict=judge(facts, plan, path, reconciliation),
+        warmup=facts.warmup,
+        cpu=facts.cpu,
+        notes=facts.notes,
+        configuration={"strategy": plan.strategy, "targets": plan.targets, "dns": plan.dns},
+        keys=key_figures(facts),
+        methods=methods_by_pod(facts),
+        probes=facts.probes,
+    )
+
+
+def _since(facts: Facts, at: float) -> float:
+    return round(at - facts.started_at, 3)
+
+
+def _run(facts: Facts, plan: Plan) -> RunInfo:
+    started = datetime.fromtimestamp(facts.started_at, UTC).isoformat(timespec="milliseconds")
+    return RunInfo(
+        id=plan.run,
+        strategy=str(plan.strategy["strategy"]["name"]),
+        scenario=plan.scenario,
+        cluster=facts.cluster,
+        started_at=started.replace("+00:00", "Z"),
+        seed=plan.load.seed,
+        versions=facts.versions,
+    )
+
+
+def _strategy(plan: Plan) -> StrategyInfo:
+    words, client = plan.strategy["strategy"], plan.strategy.get("client", {})
+    return StrategyInfo(
+        title=str(words.get("title", "")),
+        shows=str(words.get("shows", "")),
+        advice=str(words.get("advice", "")),
+        precision=str(words.get("precision", "exact")),
+        channel=str(client.get("channel", "")),
+        target=str(client.get("target", "")),
+    )
+
+
+def _actual(facts: Facts) -> Actual:
+    return Actual(
+        requests=facts.requests,
+        ok=facts.ok,
+        failed=facts.failed,
+        duration_s=round(facts.duration_s, 3),
+        rps=round(facts.ok / facts.duration_s, 1) if facts.duration_s else 0.0,
+        clients=facts.clients,
+    )
+
+
+def _backends(facts: Facts) -> list[Backend]:
+    return [
+        Backend(
+            pod=replica.label,
+            uid=replica.uid,
+            ip=replica.ip,
+            requests=replica.requests,
+            share=round(replica.requests / facts.ok, 6) if facts.ok else 0.0,
+            first_seen_s=_since(facts, replica.first_seen_at) if replica.first_seen_at is not None else None,
+            last_seen_s=_since(facts, replica.last_seen_at) if replica.last_seen_at is not None else None,
+            ready=replica.ready,
+            in_inventory=replica.known,
+            node=replica.node,
+        )
+        for replica in facts.replicas
+    ]
+
+
+def _connections(facts: Facts) -> Connections:
+    client = len(facts.connections)
+    return Connections(
+        client=client,
+        server=sum(server.connections for server in facts.servers),
+        requests_per_connection=round(facts.requests / client, 3) if client else None,
+        upstream=sum(proxy.upstream_connections for proxy in facts.proxies) if facts.proxies else None,
+        channels=len(facts.channels),
+        resolved=facts.resolved,
+        policy="/".join(facts.policies),
+    )
+
+
+def _timeline(facts: Facts) -> TimelineRows:
+    rows = [
+        BucketRow(
+            t_s=bucket.t_s,
+            ok=bucket.ok,
+            failed=bucket.failed,
+            per_backend={facts.label(uid): calls for uid, calls in bucket.per_backend.items()},
+        )
+        for bucket in facts.timeline.buckets
+    ]
+    return TimelineRows(interval_s=facts.timeline.interval_s, buckets=rows)

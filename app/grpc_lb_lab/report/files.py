@@ -1,0 +1,54 @@
+"""Reads and writes single files. A file is whole or not there: each is written beside its place and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from grpc_lb_lab.report.errors import ArtifactError
+from grpc_lb_lab.report.model import from_dict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write ``text`` to ``path`` atomically. Raises ``ArtifactError`` with the path and the system's reason."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        _forget(temporary)
+        raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def _forget(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # the first error is the one to tell
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises ``ArtifactError`` when it is missing, unreadable or no object."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ArtifactError(f"{path} is not a JSON object")
+    return data
+
+
+def read_as[T](cls: type[T], path: Path) -> T:
+    """A dataclass from a JSON file. Raises ``ArtifactError`` when the file does not fit."""
+    try:
+        return from_dict(cls, read_json(path))
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(f"{path} is no {cls.__name__}: {error}") from error

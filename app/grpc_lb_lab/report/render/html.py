@@ -1,0 +1,117 @@
+"""``report.html`` and ``index.html``: one self-contained file each, no network, light and dark."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from grpc_lb_lab.report import text
+from grpc_lb_lab.report.render import charts, lines
+from grpc_lb_lab.report.render.cost import cost_chart
+from grpc_lb_lab.report.render.vega import draw
+
+if TYPE_CHECKING:
+    from grpc_lb_lab.report.document import Report
+    from grpc_lb_lab.report.summary import Summary
+
+HOP_WORDS = {
+    "client": "client",
+    "server": "servers",
+    "service": "Service (connection)",
+    "envoy-client": "Envoy beside the client",
+    "envoy-server": "Envoy beside the server",
+    "gateway": "gateway",
+    "port-forward": "port-forward",
+    "unknown": "unknown",
+}
+
+TABLE_LIMIT = 20
+"""Up to so many replicas each get a line with a bar; beyond that a column chart, and the lines folded away."""
+
+STATUS_WORDS = {"pass": "pass", "fail": "FAIL", "invalid": "INVALID"}
+STATUS_SIGNS = {"pass": "✓", "fail": "✗", "invalid": "?"}
+
+
+@dataclass(frozen=True)
+class Links:
+    """Files beside a page: the index above it and the names of the files in its folder ``logs``."""
+
+    index: str
+    logs: list[str]
+
+
+def render_html(report: Report, links: Links | None = None) -> str:
+    """The report as a page; everything that comes from outside is escaped by the template engine."""
+    drawn = {"timeline": charts.timeline_chart(report), "latency": charts.latency_chart(report)}
+    many = len(report.backends) > TABLE_LIMIT
+    return _page(
+        "report.html.j2",
+        report=report,
+        links=links,
+        columns=_draw(charts.replicas_chart(report), "replicas") if many and report.actual.ok else None,
+        many=many,
+        configuration=_yaml(report.configuration),
+        most=max((backend.requests for backend in report.backends), default=0) or 1,
+        **{name: _draw(chart, name) for name, chart in drawn.items()},
+    )
+
+
+def render_index(summary: Summary) -> str:
+    """The run's cells as a chart, a table and cards."""
+    script = (_environment().get_template("index.js")).render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _page(
+        "index.html.j2",
+        summary=summary,
+        cost=_draw(cost_chart(summary.cells), "cost"),
+        troubled=sorted((cell for cell in summary.cells if cell.status != "pass"), key=lambda cell: cell.status),
+        loads=len({cell.load for cell in summary.cells if cell.load}),
+        scenarios=sorted({cell.scenario for cell in summary.cells}),
+        repeated=any(cell.repeats > 1 for cell in summary.cells),
+        script=script,
+        script_source=f"'sha256-{digest}'",  # the page runs this script and no other
+    )
+
+
+def _draw(chart: charts.Chart | None, name: str) -> str | None:
+    return draw(chart.spec, chart.description, name) if chart else None
+
+
+def _yaml(configuration: dict[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True, width=100) if configuration else ""
+
+
+def _page(name: str, **values: Any) -> str:
+    return _environment().get_template(name).render(**values) + "\n"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("grpc_lb_lab.report", "templates"),
+        autoescape=lambda name: not (name or "").endswith((".js", ".css")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        colour=charts.colour, lines=lines, hop_words=HOP_WORDS, status_words=STATUS_WORDS, status_signs=STATUS_SIGNS
+    )
+    environment.filters.update(
+        number=text.number,
+        percent=text.percent,
+        ms=text.milliseconds,
+        us=text.microseconds,
+        figure=text.figure,
+        counted=text.count,
+        against=text.against,
+        thousands=lambda value, digits: f"{value:,.{digits}f}",
+    )
+    return environment

@@ -1,0 +1,88 @@
+"""The figures of a report as short labelled lines, shared by the terminal, Markdown and HTML views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpc_lb_lab.report.text import count, figure, listing, microseconds, milliseconds, number, verdict_words
+
+if TYPE_CHECKING:
+    from grpc_lb_lab.report.document import Report
+
+
+def calls_line(report: Report) -> str:
+    """``1,000 ok, 0 failed in 0.43 s (2,345 calls/s)``."""
+    actual = report.actual
+    rate = f"{number(round(actual.rps))} calls/s"
+    return f"{number(actual.ok)} ok, {number(actual.failed)} failed in {actual.duration_s:.2f} s ({rate})"
+
+
+def spread_line(report: Report) -> str:
+    """Servers hit, expected per server, variance."""
+    figures = report.distribution
+    return (
+        f"servers hit {figures.servers_hit} of {figures.replicas}, "
+        f"expected per server {number(round(figures.expected_per_server, 1))}, variance {figure(figures.variance)}"
+    )
+
+
+def fairness_line(report: Report) -> str:
+    """Standard deviation, coefficient of variation, Jain's index, chi-square p."""
+    figures = report.distribution
+    return (
+        f"stddev {figure(figures.stddev)}, cv {figure(figures.cv)}, "
+        f"Jain {figure(figures.jain, 3)}, chi-square p {figure(figures.chi_square_p)}"
+    )
+
+
+def errors_line(report: Report) -> str:
+    """``none`` or the codes with their counts, most frequent first."""
+    codes = sorted(report.errors.items(), key=lambda item: (-item[1], item[0]))
+    return listing([f"{code} {number(calls)}" for code, calls in codes], 5) or "none"
+
+
+def latency_line(report: Report) -> str:
+    """p50 to max."""
+    times = report.latency_ms
+    return (
+        f"p50 {milliseconds(times.p50)}, p90 {milliseconds(times.p90)}, p99 {milliseconds(times.p99)}, "
+        f"max {milliseconds(times.max)}"
+    )
+
+
+def path_line(report: Report, arrow: str = "→") -> str:
+    """The hops that were observed."""
+    return f" {arrow} ".join(report.path.hops) + (" (proven)" if report.path.proven else " (not proven)")
+
+
+def connections_line(report: Report) -> str:
+    """Connections of the client, upstream and at the servers."""
+    connections = report.connections
+    upstream = "" if connections.upstream is None else f", {number(connections.upstream)} upstream of the proxy"
+    return f"{number(connections.client)} of the client{upstream}, {number(connections.server)} at the servers"
+
+
+def cpu_line(report: Report) -> str:
+    """CPU time a call cost: client, proxies, servers; ``–`` where nobody measured it."""
+    cpu = report.cpu
+    proxies = (
+        f", proxies {microseconds(cpu.proxies_us_per_call)}" if report.reconciliation.proxy_requests is not None else ""
+    )
+    return f"client {microseconds(cpu.client_us_per_call)}{proxies}, servers {microseconds(cpu.servers_us_per_call)}"
+
+
+def verdict_line(report: Report) -> str:
+    """``PASS: even, as expected`` and its like."""
+    return verdict_words(report.verdict.status, report.verdict.expected, report.verdict.observed)
+
+
+def load_line(report: Report) -> str:
+    """What was asked for."""
+    load = report.requested
+    amount = count(load.requests, "call") if load.requests is not None else f"{load.duration_s or 0:g} s of calls"
+    rate = f"{number(load.rate_rps)} calls/s, open loop" if load.rate_rps else "closed loop"
+    each = " each" if load.clients > 1 else ""
+    return (
+        f"{amount}, {rate}, {count(load.clients, 'client')}, {count(load.connections, 'connection')}{each}, "
+        f"{number(load.concurrency)} at a time, {count(load.replicas, 'replica')}, seed {report.run.seed}"
+    )

@@ -1,0 +1,89 @@
+"""``summary.md``: the cells of a run as a table that fits a pull request comment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpc_lb_lab.report.render.markdown import escape, table
+from grpc_lb_lab.report.text import against, microseconds, milliseconds, number
+
+if TYPE_CHECKING:
+    from grpc_lb_lab.report.cells import Cell
+    from grpc_lb_lab.report.summary import Summary
+
+MAX_LENGTH = 60_000
+"""GitHub refuses comments of more than 65,536 characters."""
+
+MAX_CAUSE = 1_000
+"""One cause must not push all others out of the comment."""
+
+ICONS = {"pass": "✅", "fail": "❌", "invalid": "⚠️"}
+HEADER = [
+    "", "strategy", "scenario", "class", "servers hit", "calls/s", "against baseline", "p50", "p99", "failed",
+    "connections", "client CPU a call", "advice",
+]  # fmt: skip
+_ORDER = {"fail": 0, "invalid": 1, "pass": 2}
+
+
+def render_summary_markdown(summary: Summary) -> str:
+    """Headline, what failed with its cause, table, then the other causes; what does not fit is counted."""
+    cells = sorted(summary.cells, key=lambda cell: _ORDER[cell.status])
+    head = f"**{escape(summary.headline)}** on {escape(summary.cluster)} (run {escape(summary.run)})"
+    load = f"\n\n{escape(summary.load)}." if summary.load else ""
+    troubled = [cell for cell in cells if cell.status != "pass"]
+    rows = table(HEADER, [_row(cell) for cell in cells], right=range(4, 12))
+    body = _causes(head + load + "\n", troubled, MAX_LENGTH - len(rows)).rstrip()
+    body = f"{body}\n\n{rows}\n" if len(body) + len(rows) < MAX_LENGTH else f"{body}\n\nThe table is in index.html.\n"
+    body = _causes(body, [cell for cell in cells if cell.status == "pass"], MAX_LENGTH)
+    notes = [f"\n\n{words}" for words in (_repeats(summary), _saturated(cells)) if words]
+    return body + "".join(note for note in notes if len(body) + len(note) < MAX_LENGTH) + "\n"
+
+
+def _causes(body: str, cells: list[Cell], limit: int) -> str:
+    for index, cell in enumerate(cells):
+        cause = cell.cause if len(cell.cause) <= MAX_CAUSE else cell.cause[:MAX_CAUSE] + "…"
+        words = f"{escape(cell.verdict_line)}. {escape(cause)}"
+        icon = f"{ICONS[cell.status]} " if cell.status != "pass" else ""
+        line = f"\n- {icon}**{escape(cell.strategy)}** · {escape(cell.scenario)} · {words}"
+        if len(body) + len(line) > limit:
+            return f"{body}\n- {len(cells) - index} more in index.html"
+        body += line
+    return body
+
+
+def _row(cell: Cell) -> list[str]:
+    start = [ICONS[cell.status], escape(cell.strategy), escape(cell.scenario)]
+    if not cell.counts:
+        return [*start, *["–"] * (len(HEADER) - len(start))]
+    return [
+        *start,
+        cell.observed if cell.observed == cell.expected else f"{cell.observed}, not {cell.expected}",
+        f"{cell.servers_hit} of {cell.replicas}",
+        number(round(cell.rps)) + _range(cell, "rps", 0),
+        against(cell.overhead),
+        milliseconds(cell.p50_ms) + _range(cell, "p50_ms", 2),
+        milliseconds(cell.p99_ms) + _range(cell, "p99_ms", 2),
+        number(cell.failed),
+        number(cell.connections),
+        microseconds(cell.client_us) + ("\\*" if cell.saturated else ""),
+        escape(cell.advice),
+    ]
+
+
+def _range(cell: Cell, name: str, digits: int) -> str:
+    """``(1,905–2,050)`` for a cell that ran several times."""
+    if cell.repeats < 2 or name not in cell.figures:
+        return ""
+    figures = cell.figures[name]
+    return f" ({figures.min:,.{digits}f}–{figures.max:,.{digits}f})"
+
+
+def _repeats(summary: Summary) -> str:
+    several = max(cell.repeats for cell in summary.cells)
+    return f"{several} repeats: medians, in brackets minimum and maximum." if several > 1 else ""
+
+
+def _saturated(cells: list[Cell]) -> str:
+    if not any(cell.saturated for cell in cells):
+        return ""
+    return "\\* One process used more than 90 % of a core: that core explains the calls a second."

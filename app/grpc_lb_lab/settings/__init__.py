@@ -1,0 +1,166 @@
+"""Everything a user can set, checked before anything starts.
+
+``validate`` turns the variables of the playbooks into frozen ``Settings``, or raises one ``UsageError`` that names
+every wrong variable, its value and what is allowed. It reads files (strategy, schema, what exists under ``artifacts``)
+and changes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from grpc_lb_lab.local import programs
+from grpc_lb_lab.report.errors import UsageError
+from grpc_lb_lab.report.model import Load, to_dict
+from grpc_lb_lab.settings import clusters, names, values
+from grpc_lb_lab.settings.reader import Reader
+from grpc_lb_lab.settings.strategies import Catalogue
+from grpc_lb_lab.settings.values import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
+
+__all__ = ["Settings", "UsageError", "validate"]
+
+# 1.36 is the newest Kubernetes that Istio 1.31 supports.
+DEFAULT_NODE_IMAGE = "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed"
+
+REQUESTS = values.Whole(1, 10_000_000)
+DURATION = values.Number(1, 86_400, "seconds")
+RATE = values.Number(0.1, 100_000, "calls a second")
+CONCURRENCY = values.Whole(1, 1_000)
+CLIENTS = values.Whole(1, 100)
+CONNECTIONS = values.Whole(1, 1_000)
+SEED = values.Whole(0, 2**32 - 1)
+PORT = values.Whole(1_024, 65_535)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run and where; paths are absolute. ``cluster_reason`` says why ``auto`` chose ``cluster``, or is empty.
+
+    ``worlds`` are the clusters that a reset looks at: all for ``auto``. ``notes`` are for the user's eyes.
+    """
+
+    strategy: dict[str, Any]
+    strategy_name: str
+    strategy_file: str
+    scenario: str
+    cluster: str
+    cluster_reason: str
+    load: Load
+    namespace: str
+    kind_node_image: str
+    port: int
+    artifacts_dir: str
+    state_dir: str
+    worlds: list[str]
+    notes: list[str]
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain data for a playbook."""
+        data: dict[str, Any] = to_dict(self)
+        return data
+
+
+def validate(
+    raw: Mapping[str, Any],
+    *,
+    repo: Path,
+    docker_answers: Callable[[], bool],
+    given: Collection[str] = (),
+    platform: str = sys.platform,
+) -> Settings:
+    """Check ``raw`` (public variable to value; None: not set) and return the settings of one run.
+
+    ``given`` names the variables of the command line, so that misspelt ones are noticed. ``docker_answers`` is asked
+    at most once, and only for ``lab_cluster=auto``. Raises ``UsageError`` with all problems in one message.
+    """
+    reader = Reader(raw)
+    reader.problems += names.misspelt(given) + names.contradictions(raw)
+    offered = clusters.supported(repo)
+    default_folder = repo / "strategies"
+    folder = reader.value("lab_strategies_dir", values.ExistingFolder(repo), default_folder) or default_folder
+    catalogue = Catalogue(folder, repo)
+    scenario = reader.value("lab_scenario", values.Word(catalogue.scenarios()), "steady")
+    wanted = reader.value("lab_cluster", values.Word(("auto", *offered)), "auto")
+    strategy = reader.attempt("lab_strategy", lambda name: _strategy(catalogue, name, wanted))
+    cluster, reason = "local", ""
+    if wanted and strategy:
+        try:
+            cluster, reason = clusters.choose(wanted, strategy["strategy"], offered, docker_answers, platform)
+        except RefusedError as refused:
+            reader.problems.append(refused.message)
+    gateway = strategy.get("gateway", {}).get("proxy", "") if strategy else ""
+    if cluster == "local" and programs.missing(gateway):
+        reader.problems.append(f"strategy={raw.get('lab_strategy')}: {programs.missing(gateway)}")
+    if strategy and scenario and scenario not in strategy["strategy"]["expect"]:
+        reader.problems.append(f"scenario={scenario}: the strategy file says nothing about it under strategy.expect")
+    load = _load(reader, cluster, strategy)
+    settings = Settings(
+        strategy=strategy or {},
+        strategy_name=str(raw.get("lab_strategy")),
+        strategy_file=str(catalogue.path(str(raw.get("lab_strategy")))),
+        scenario=str(scenario),
+        cluster=cluster,
+        cluster_reason=reason,
+        load=load,
+        namespace=reader.value("lab_namespace", values.NAMESPACE, "grpc-lb-lab"),
+        kind_node_image=reader.value("lab_kind_node_image", values.IMAGE, DEFAULT_NODE_IMAGE),
+        port=reader.value("lab_port", PORT, 50051),
+        artifacts_dir=str(reader.value("lab_artifacts_dir", values.WritableFolder(repo), repo / "artifacts")),
+        state_dir=str(reader.value("lab_state_dir", values.WritableFolder(repo), repo / ".lab")),
+        worlds=list(offered) if wanted == "auto" else [cluster],
+        notes=_notes(strategy, given),
+    )
+    if reader.problems:
+        raise UsageError("\n".join(dict.fromkeys(reader.problems)))
+    return settings
+
+
+def _strategy(catalogue: Catalogue, name: Any, wanted: str | None) -> dict[str, Any]:
+    """Load a strategy; one that has no file here but is known to need Kubernetes is explained instead of "unknown"."""
+    if name in clusters.KUBERNETES_ONLY and name not in catalogue.names() and wanted in ("auto", "local"):
+        raise RefusedError(message=clusters.cannot_run(str(name), "local", ["kind", "existing"]))
+    return catalogue.load(name)
+
+
+def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None) -> Load:
+    """Read the variables of the load; where one is refused its default stands in, as nothing will run anyway.
+
+    The strategy's own ``load`` comes before the general defaults, and what the user asks for before both.
+    """
+    shown_with = (strategy or {}).get("load", {})
+    load = Load(
+        requests=reader.value("lab_requests", REQUESTS, None),
+        duration_s=reader.value("lab_duration", DURATION, None),
+        rate_rps=reader.value("lab_rate", RATE, None),
+        concurrency=reader.value("lab_concurrency", CONCURRENCY, shown_with.get("concurrency", Load.concurrency)) or 1,
+        clients=reader.value("lab_clients", CLIENTS, shown_with.get("clients", Load.clients)) or 1,
+        connections=reader.value("lab_connections", CONNECTIONS, shown_with.get("connections", Load.connections)) or 1,
+        replicas=reader.value("lab_replicas", values.Whole(1, clusters.MAX_REPLICAS[cluster]), Load.replicas) or 1,
+        seed=reader.value("lab_seed", SEED, Load.seed) or 0,
+    )
+    if reader.has("lab_requests") and reader.has("lab_duration"):
+        reader.problems.append("lab_requests and lab_duration are both set. Allowed: one of them")
+    if not reader.has("lab_requests") and not reader.has("lab_duration"):
+        load = replace(load, requests=Load.requests)
+    if load.requests is not None and load.requests < load.clients:
+        problem = (
+            f"lab_requests={load.requests}: every client needs a call. Allowed: at least lab_clients={load.clients}"
+        )
+        reader.problems.append(problem)
+    return replace(load, replicas=_fixed_replicas(strategy) or load.replicas)
+
+
+def _fixed_replicas(strategy: dict[str, Any] | None) -> int:
+    """Return the number of replicas that the strategy insists on, or 0."""
+    return int(strategy["strategy"].get("replicas", 0)) if strategy else 0
+
+
+def _notes(strategy: dict[str, Any] | None, given: Collection[str]) -> list[str]:
+    fixed = _fixed_replicas(strategy)
+    return [f"lab_replicas is not used: this strategy always runs {fixed}"] if fixed and "lab_replicas" in given else []

@@ -1,0 +1,112 @@
+"""The cells of a comparison: which strategies and scenarios, how often, each with its checked settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from grpc_lb_lab.report.errors import UsageError
+from grpc_lb_lab.report.model import to_dict
+from grpc_lb_lab.settings import names, validate, values
+from grpc_lb_lab.settings.reader import Reader
+from grpc_lb_lab.settings.strategies import Catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
+
+    from grpc_lb_lab.settings import Settings
+
+REPEATS = values.Whole(1, 100)
+LISTS = {"strategy": "strategies", "lab_strategy": "strategies", "scenario": "scenarios", "lab_scenario": "scenarios"}
+YARDSTICK = "baseline"
+"""Runs first, as all overheads are told against it; and what it cannot be run with, nothing can."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a comparison. ``folder`` is its place in the bundle; ``repeat`` counts from 1."""
+
+    strategy: str
+    scenario: str
+    repeat: int
+    folder: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All cells in the order of their runs: every cell once, then every cell again, so that drift hits all alike."""
+
+    cells: list[Cell]
+    cluster: str
+    artifacts_dir: str
+    resume: bool
+    left_out: list[str]
+
+    def wish(self) -> dict[str, Any]:
+        """What two comparisons must have in common for one to go on where the other stopped."""
+        loads = {f"{cell.strategy}/{cell.scenario}": to_dict(cell.settings.load) for cell in self.cells}
+        return {"cluster": self.cluster, "cells": [cell.folder for cell in self.cells], "loads": loads}
+
+    def places(self) -> list[str]:
+        """Every ``strategy/scenario`` once, in order."""
+        return list(dict.fromkeys(f"{cell.strategy}/{cell.scenario}" for cell in self.cells))
+
+
+def compare(
+    raw: Mapping[str, Any], *, repo: Path, docker_answers: Callable[[], bool], given: Collection[str] = ()
+) -> Comparison:
+    """Check ``raw`` (as ``validate``, with ``strategies``, ``scenarios``, ``lab_repeats`` and ``lab_resume`` beside).
+
+    Without ``strategies``: all that the cluster can run. Raises ``UsageError`` with all problems in one message.
+    """
+    answers = cache(docker_answers)
+    own = [name for name in given if name in names.COMPARE]
+    other = [name for name in given if name not in names.COMPARE]
+    reader = Reader(raw)
+    reader.problems += [f"{name}: compare.yml takes a list, {LISTS[name]}" for name in other if name in LISTS]
+    repeats = reader.value("lab_repeats", REPEATS, 1) or 1
+    resume = reader.value("lab_resume", values.Flag(), False)
+
+    def settle(strategy: str, scenario: str) -> Settings:
+        wanted = {**raw, "lab_strategy": strategy, "lab_scenario": scenario}
+        return validate(wanted, repo=repo, docker_answers=answers, given=other)
+
+    folder = reader.value("lab_strategies_dir", values.ExistingFolder(repo), repo / "strategies")
+    known = Catalogue(folder or repo / "strategies", repo).names()
+    chosen = reader.value("strategies", values.Names(), None) if "strategies" in own else None
+    scenarios = reader.value("scenarios", values.Names(), None) or ["steady"]
+    found: dict[tuple[str, str], Settings] = {}
+    left_out = []
+    for strategy in chosen or sorted(known, key=lambda name: (name != YARDSTICK, name)):
+        for scenario in scenarios:
+            try:
+                found[strategy, scenario] = settle(strategy, scenario)
+            except UsageError as refused:
+                if chosen or strategy == YARDSTICK:
+                    reader.problems += [_in_a_list(line) for line in str(refused).splitlines()]
+                else:
+                    left_out.append(str(refused).splitlines()[0])
+    if reader.problems:
+        raise UsageError("\n".join(dict.fromkeys(reader.problems)))
+    first = next(iter(found.values()))
+    cells = [
+        Cell(strategy, scenario, repeat, _folder(strategy, scenario, repeat, repeats), settings)
+        for repeat in range(1, repeats + 1)
+        for (strategy, scenario), settings in found.items()
+    ]
+    return Comparison(cells, first.cluster, first.artifacts_dir, bool(resume), left_out)
+
+
+def _in_a_list(problem: str) -> str:
+    """The problem of a single run, with the variable that a comparison has for it."""
+    for single in ("strategy", "scenario"):
+        if problem.startswith(f"{single}="):
+            return LISTS[single] + problem.removeprefix(single)
+    return problem
+
+
+def _folder(strategy: str, scenario: str, repeat: int, repeats: int) -> str:
+    return f"{strategy}/{scenario}" + (f"/repeat-{repeat}" if repeats > 1 else "")

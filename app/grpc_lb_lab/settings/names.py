@@ -1,0 +1,66 @@
+"""The names of the public variables, their other spellings, and what was probably meant by a wrong one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from grpc_lb_lab.settings import values
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+VARIABLES = (
+    "lab_strategy",
+    "lab_scenario",
+    "lab_cluster",
+    "lab_kind_node_image",
+    "lab_replicas",
+    "lab_requests",
+    "lab_duration",
+    "lab_rate",
+    "lab_concurrency",
+    "lab_clients",
+    "lab_connections",
+    "lab_seed",
+    "lab_port",
+    "lab_namespace",
+    "lab_artifacts_dir",
+    "lab_state_dir",
+    "lab_strategies_dir",
+)
+COMPARE = ("strategies", "scenarios", "lab_repeats", "lab_resume")
+"""What only compare.yml takes."""
+
+ALIASES = {"strategy": "lab_strategy", "scenario": "lab_scenario"}
+
+
+def shown(name: str) -> str:
+    """Return the spelling of a variable that users know."""
+    return next((alias for alias, target in ALIASES.items() if target == name), name)
+
+
+def contradictions(raw: Mapping[str, Any]) -> list[str]:
+    """Return a problem for each variable that is given in two spellings with different values."""
+    return [
+        f"{alias}={values.show(raw[alias])} contradicts {name}={values.show(raw[name])}. Allowed: one of them"
+        for alias, name in ALIASES.items()
+        if raw.get(alias) is not None and raw.get(name) is not None and raw[alias] != raw[name]
+    ]
+
+
+def misspelt(given: Collection[str]) -> list[str]:
+    """Return a problem for every unknown ``lab_…`` variable, and for others that are nearly one of ours."""
+    known = [*VARIABLES, *ALIASES]
+    return [_problem(name, known) for name in given if name not in known and _is_meant_for_us(name, known)]
+
+
+def _is_meant_for_us(name: str, known: list[str]) -> bool:
+    return name.startswith("lab_") or f"lab_{name}" in known or bool(values.did_you_mean(name, known, cutoff=0.85))
+
+
+def _problem(name: str, known: list[str]) -> str:
+    if f"lab_{name}" in known:
+        return f"{name}: unknown variable, did you mean lab_{name}?"
+    # All our names begin alike, so only a close match is worth telling.
+    hint = values.did_you_mean(name, known, cutoff=0.8)
+    return f"{name}: unknown variable{hint}" if hint else f"{name}: unknown variable. Allowed: {', '.join(known)}"

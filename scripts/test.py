@@ -1,0 +1,129 @@
+"""Runs every check and test that needs no cluster and ends with one line: ``N passed, 0 failed in S s (…)``.
+
+Counted are the checks (one a tool), pytest's tests and molecule's steps (converge, verify, idempotence …).
+Arguments are the names of parts to run: checks, pytest, molecule; all without any.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+REPO = Path(__file__).resolve().parent.parent
+BIN = REPO / ".venv" / "bin"
+# Tools start each other by name, so .venv comes first; what a user's shell sets for Ansible must not change a result.
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MOLECULE_"))},
+    "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
+}
+PYTHON_CODE = ["app", "tests", "scripts", "action_plugins", "callback_plugins"]
+CHECKS = {
+    "ansible-lint": ["ansible-lint", "--offline", "-q", "--nocolor"],
+    "mypy": ["mypy"],
+    "mypy of the plugins": ["mypy", "action_plugins", "callback_plugins", "scripts"],
+    "ruff check": ["ruff", "check", "--quiet", *PYTHON_CODE],
+    "ruff format": ["ruff", "format", "--check", "--quiet", *PYTHON_CODE],
+    "import-linter": ["lint-imports", "--no-cache"],
+    "yamllint": ["yamllint", "--strict", "."],
+}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many of something passed and failed."""
+
+    name: str
+    passed: int
+    failed: int
+
+
+def main(parts: list[str]) -> int:
+    """Run the parts one after the other, all of them even when one fails. Returns 0 when everything passed."""
+    started = time.monotonic()
+    runners = {"checks": run_checks, "pytest": run_pytest, "molecule": run_molecule}
+    tallies = [runners[part]() for part in parts or runners]
+    passed, failed = sum(tally.passed for tally in tallies), sum(tally.failed for tally in tallies)
+    detail = ", ".join(f"{tally.passed} {tally.name}" for tally in tallies)
+    print(f"\n{passed} passed, {failed} failed in {time.monotonic() - started:.0f} s ({detail})", flush=True)
+    return int(failed > 0 or passed == 0)
+
+
+def run_checks() -> Tally:
+    """Run the static checks, two at a time; only what is wrong is shown."""
+    print("checks", flush=True)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        passed = sum(pool.map(run_check, CHECKS))
+    return Tally("checks", passed, len(CHECKS) - passed)
+
+
+def run_check(name: str) -> bool:
+    """Run one check and tell how it went."""
+    started = time.monotonic()
+    command = CHECKS[name]
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]], cwd=REPO, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    good = done.returncode == 0
+    print(f"  {name:<20} {'ok' if good else 'failed':<7} {time.monotonic() - started:5.1f} s", flush=True)
+    if not good:
+        print(done.stdout + done.stderr, flush=True)
+    return good
+
+
+def run_pytest() -> Tally:
+    """Run pytest, its own progress on the screen."""
+    print("pytest", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results.xml"
+        command = [str(BIN / "pytest"), f"--junit-xml={results}", "--durations=5", "--durations-min=3"]
+        code = subprocess.run(command, cwd=REPO, env=ENVIRONMENT, check=False).returncode
+        if not results.exists():
+            return Tally("tests", 0, 1)
+        suite = next(ElementTree.parse(results).getroot().iter("testsuite")).attrib
+    failed = int(suite["failures"]) + int(suite["errors"])
+    return Tally("tests", int(suite["tests"]) - failed - int(suite["skipped"]), max(failed, int(code != 0)))
+
+
+def run_molecule() -> Tally:
+    """Run every scenario that ``local`` can; each step is told as it ends, and all output when one fails."""
+    print("molecule", flush=True)
+    chosen = [word for name in scenarios("local") for word in ("--scenario-name", name)]
+    command = [str(BIN / "molecule"), "test", "--report", *chosen]
+    environment = ENVIRONMENT | {"LAB_CLUSTER": "local", "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
+    process = subprocess.Popen(
+        command, cwd=REPO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if step := re.match(r".*\[(\S+) > (\w+)\] .*Executed: (Successful|Failed)", line):
+            print(f"  {step[1]:<20} {step[2]:<12} {'ok' if step[3] == 'Successful' else 'failed'}", flush=True)
+    code = process.wait()
+    recap = re.findall(r"actions=\d+ +successful=(\d+) .*failed=(\d+)", "".join(lines))
+    passed, failed = sum(int(good) for good, _ in recap), sum(int(bad) for _, bad in recap)
+    if code:
+        print("".join(lines), flush=True)
+    return Tally("molecule steps", passed, max(failed, int(code != 0)))
+
+
+def scenarios(cluster: str) -> list[str]:
+    """Return the strategies that the cluster can run; each is a scenario of that name."""
+    files = sorted((REPO / "strategies").glob("*.yaml"))
+    parts = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["strategy"] for path in files}
+    return [name for name, part in parts.items() if cluster in part.get("clusters", [cluster])]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,137 @@
+"""Every strategy shows the same on kind as on this machine's processes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from kubernetes_lab import REPO, KubernetesLab
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def strategies() -> list[str]:
+    """Return the strategies that run in both places."""
+    files = sorted((REPO / "strategies").glob("*.yaml"))
+    parts = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    return [
+        name
+        for name, part in parts.items()
+        if {"local", "kind"} <= set(part["strategy"].get("clusters", ["local", "kind"]))
+    ]
+
+
+def facts(report: dict[str, Any]) -> dict[str, Any]:
+    """Return what must be the same in both places."""
+    return {
+        "status": report["verdict"]["status"],
+        "observed": report["verdict"]["observed"],
+        "expected": report["verdict"]["expected"],
+        "servers hit": report["distribution"]["servers_hit"],
+        "replicas": report["distribution"]["replicas"],
+        "hops": report["path"]["hops"],
+        "proven": report["path"]["proven"],
+        "explained": report["reconciliation"]["explained"],
+        "ok": report["actual"]["ok"],
+        "counts": sorted(item["requests"] for item in report["backends"]),
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the local lab needs Linux")
+@pytest.mark.parametrize("strategy", strategies())
+def test_same_class_servers_and_verdict(kind_lab: KubernetesLab, tmp_path: Path, strategy: str) -> None:
+    places = {}
+    folders = {"lab_state_dir": str(tmp_path / "state"), "lab_artifacts_dir": str(tmp_path / "artifacts")}
+    for lab in (kind_lab, KubernetesLab(tmp_path, variables={"lab_cluster": "local", **folders})):
+        cluster = lab.variables.get("lab_cluster", "kind")
+        run = lab.play(strategy=strategy)
+        assert run.code == 0, run.screen
+        path = tmp_path / "artifacts" / "latest" / strategy / "steady" / "report.json"
+        report = lab.report(strategy) if cluster == "kind" else yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert report["run"]["cluster"] == cluster
+        assert not path.exists() or cluster == "local"
+        places[cluster] = facts(report)
+    assert KubernetesLab(tmp_path, variables={"lab_cluster": "local", **folders}).play("reset").code == 0
+    assert places["kind"]["status"] == "pass"
+    # A policy that draws gives other counts every time; one that counts gives the same.
+    if not exact(strategy):
+        for place in places.values():
+            del place["counts"]
+    assert places["kind"] == places["local"]
+
+
+def exact(strategy: str) -> bool:
+    text = (REPO / "strategies" / f"{strategy}.yaml").read_text(encoding="utf-8")
+    return bool(yaml.safe_load(text)["strategy"]["precision"] == "exact")
+
+
+def test_clients_in_several_pods_make_one_report(cluster: KubernetesLab) -> None:
+    run = cluster.play(strategy="envoy", lab_clients=4, lab_replicas=7, lab_requests=2003)
+    assert run.code == 0, run.screen
+    report = cluster.report("envoy")
+    assert report["actual"]["ok"] == 2003
+    assert sum(item["requests"] for item in report["backends"]) == 2003
+    assert len(report["backends"]) == 7
+    counts = report["reconciliation"]
+    assert (counts["client_calls"], counts["server_attempts"], counts["proxy_requests"]) == (2003, 2003, 2003)
+    assert len(list((cluster.cell("envoy") / "results").glob("client-*.json"))) == 4
+    assert report["requested"]["clients"] == 4
+
+
+def test_second_run_changes_only_the_load_and_is_quick(cluster: KubernetesLab) -> None:
+    assert cluster.play(strategy="envoy").code == 0
+    first = {pod["metadata"]["uid"] for pod in cluster.pods("echo")}
+    again = cluster.play(strategy="envoy")
+    assert again.code == 0, again.screen
+    assert again.changed_tasks() == ["Install the load", "Follow the load and collect its results"]
+    assert {pod["metadata"]["uid"] for pod in cluster.pods("echo")} == first
+    assert again.seconds < 40
+
+
+def test_another_strategy_gets_fresh_servers(cluster: KubernetesLab) -> None:
+    assert cluster.play(strategy="envoy").code == 0
+    before = {pod["metadata"]["uid"] for pod in cluster.pods("echo")}
+    assert cluster.play(strategy="service").code == 0
+    now = {pod["metadata"]["uid"] for pod in cluster.pods("echo") if "deletionTimestamp" not in pod["metadata"]}
+    assert len(now) == 5
+    assert not now & before
+
+
+def test_artifacts_explain_a_green_run_too(cluster: KubernetesLab) -> None:
+    assert cluster.play(strategy="envoy").code == 0
+    logs = cluster.cell("envoy") / "logs"
+    assert "load" in (logs / "events.txt").read_text(encoding="utf-8")
+    assert "Name:" in (logs / "describe.txt").read_text(encoding="utf-8")
+    assert "kubernetes cluster.local" in (logs / "Corefile").read_text(encoding="utf-8")
+    assert "mode:" in (logs / "kube-proxy.conf").read_text(encoding="utf-8")
+    assert '"dynamic_active_clusters"' in (logs / "envoy-config.json").read_text(encoding="utf-8") or (
+        '"static_clusters"' in (logs / "envoy-config.json").read_text(encoding="utf-8")
+    )
+    assert "echo::" in (logs / "envoy-clusters.txt").read_text(encoding="utf-8")
+    assert "cluster.echo.upstream_cx_total" in (logs / "envoy-stats.txt").read_text(encoding="utf-8")
+    versions = (
+        cluster.report("envoy")["versions"]
+        if "versions" in cluster.report("envoy")
+        else cluster.report("envoy")["run"]["versions"]
+    )
+    assert {"kubernetes", "kube-proxy mode", "CoreDNS", "Envoy"} <= set(versions)
+
+
+def test_helm_test_of_the_release(cluster: KubernetesLab) -> None:
+    import subprocess
+
+    assert cluster.play(strategy="service").code == 0
+    words = [
+        "helm",
+        f"--kubeconfig={cluster.kubeconfig}",
+        f"--namespace={cluster.namespace}",
+        "test",
+        "echo",
+        "--timeout=60s",
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Succeeded" in done.stdout

@@ -1,0 +1,194 @@
+"""What the rendered objects must be, beyond being the same as yesterday."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import chart_render
+import kubernetes_validate
+import pytest
+from grpc_lb_lab.report.model import Load, Plan, from_dict, to_dict
+
+VERSIONS = ("1.34", "1.35", "1.36", "1.37")
+STRATEGIES = chart_render.strategies()
+CASES = [(name, part) for name, strategy in STRATEGIES.items() for part in chart_render.parts(strategy)]
+
+
+def one(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
+    found = [item for item in objects if item["kind"] == kind and name in ("", item["metadata"]["name"])]
+    assert len(found) == 1
+    return found[0]
+
+
+def pod_specs(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        item["spec"] if item["kind"] == "Pod" else item["spec"]["template"]["spec"]
+        for item in objects
+        if item["kind"] in ("Pod", "Deployment", "Job")
+    ]
+
+
+def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("name", "part"), CASES)
+def test_strictly_valid(name: str, part: str, version: str) -> None:
+    objects = chart_render.objects(STRATEGIES[name], part)
+    assert objects
+    for item in objects:
+        kubernetes_validate.validate(item, version, strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_validation_notices_a_misspelt_field(version: str) -> None:
+    job = one(chart_render.objects(STRATEGIES["envoy"], "load"), "Job")
+    job["spec"]["backOffLimit"] = job["spec"].pop("backoffLimit")
+    with pytest.raises(kubernetes_validate.ValidationError, match="backOffLimit"):
+        kubernetes_validate.validate(job, version, strict=True)
+
+
+def unrestricted(spec: dict[str, Any]) -> list[str]:
+    """What Pod Security "restricted" (kubernetes.io/docs/concepts/security/pod-security-standards) would refuse."""
+    problems = [key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
+    pod = spec.get("securityContext", {})
+    problems += [] if pod.get("runAsNonRoot") is True and pod.get("runAsUser", 0) > 0 else ["may be root"]
+    problems += [] if pod.get("seccompProfile", {}).get("type") == "RuntimeDefault" else ["no seccomp profile"]
+    problems += [volume["name"] for volume in spec.get("volumes", []) if not set(volume) & {"configMap", "emptyDir"}]
+    for container in containers(spec):
+        context = container.get("securityContext", {})
+        problems += [] if context.get("allowPrivilegeEscalation") is False else ["may escalate"]
+        problems += [] if context.get("capabilities") == {"drop": ["ALL"]} else ["has capabilities"]
+        problems += [] if context.get("readOnlyRootFilesystem") is True else ["writable root"]
+    return problems
+
+
+@pytest.mark.parametrize(("name", "part"), CASES)
+def test_every_pod_is_restricted_and_modest(name: str, part: str) -> None:
+    specs = pod_specs(chart_render.objects(STRATEGIES[name], part))
+    assert specs
+    for spec in specs:
+        assert unrestricted(spec) == []
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["serviceAccountName"] in ("echo", "load")
+        for container in containers(spec):
+            assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+            assert "cpu" not in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda spec: spec["securityContext"].pop("runAsNonRoot"), "may be root"),
+        (lambda spec: spec["securityContext"].pop("seccompProfile"), "no seccomp profile"),
+        (lambda spec: spec["containers"][0]["securityContext"].pop("capabilities"), "has capabilities"),
+        (lambda spec: spec["initContainers"][0].pop("securityContext"), "may escalate"),
+        (lambda spec: spec.update(hostNetwork=True), "hostNetwork"),
+        (lambda spec: spec["volumes"].append({"name": "host", "hostPath": {"path": "/"}}), "host"),
+    ],
+)
+def test_the_restricted_check_can_fail(change: Any, problem: str) -> None:
+    spec = copy.deepcopy(pod_specs(chart_render.objects(STRATEGIES["envoy"], "load"))[0])
+    change(spec)
+    assert problem in unrestricted(spec)
+
+
+@pytest.mark.parametrize(("name", "part"), CASES)
+def test_no_object_names_a_namespace_and_all_are_labelled(name: str, part: str) -> None:
+    for item in chart_render.objects(STRATEGIES[name], part):
+        assert "namespace" not in item["metadata"]
+        labels = item["metadata"]["labels"]
+        assert labels["app.kubernetes.io/part-of"] == "grpc-lb-lab"
+        assert labels["app.kubernetes.io/instance"] == chart_render.RELEASES[part]
+        assert labels["grpc-lb-lab/strategy"] == name
+
+
+def test_both_services_lead_to_the_servers_by_one_port() -> None:
+    objects = chart_render.objects(STRATEGIES["service"], "servers", port=50099)
+    pod = one(objects, "Deployment")["spec"]["template"]
+    for name, cluster_ip in (("echo", None), ("echo-headless", "None")):
+        service = one(objects, "Service", name)["spec"]
+        assert service.get("clusterIP") == cluster_ip
+        assert service["selector"].items() <= pod["metadata"]["labels"].items()
+        assert service["ports"] == [{"name": "grpc", "port": 50099, "targetPort": "grpc", "appProtocol": "grpc"}]
+    container = pod["spec"]["containers"][0]
+    assert "--listen=0.0.0.0:50099" in container["args"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["grpc"] == {"port": 50099}
+    assert pod["spec"]["terminationGracePeriodSeconds"] > container["lifecycle"]["preStop"]["sleep"]["seconds"]
+
+
+def test_the_helm_test_pod_gets_no_calls_of_the_service() -> None:
+    objects = chart_render.objects(STRATEGIES["service"], "servers")
+    selector = one(objects, "Service", "echo")["spec"]["selector"]
+    assert not selector.items() <= one(objects, "Pod")["metadata"]["labels"].items()
+
+
+def test_server_arguments_come_from_the_strategy() -> None:
+    plain = one(chart_render.objects(STRATEGIES["service"], "servers"), "Deployment")
+    assert plain["spec"]["template"]["spec"]["containers"][0]["args"][1:] == [
+        "--listen=0.0.0.0:50051",
+        "--drain-delay-s=0",
+    ]
+    server = {"keepalive": {"minIntervalMs": 5000000, "permitWithoutCalls": True}, "maxConnectionAgeMs": 30000000}
+    aged = one(chart_render.objects({**STRATEGIES["service"], "server": server}, "servers"), "Deployment")
+    assert aged["spec"]["template"]["spec"]["containers"][0]["args"][3:] == [
+        "--keepalive-min-interval-ms=5000000",
+        "--keepalive-permit-without-calls",
+        "--max-connection-age-ms=30000000",
+    ]
+
+
+def load_plan(**load: Any) -> dict[str, Any]:
+    targets = {"service": "echo:50051", "headless": "echo-headless:50051"}
+    return {"run": "r1", "scenario": "steady", "load": load, "targets": targets, "dns": ""}
+
+
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "port-forward"])
+@pytest.mark.parametrize(
+    "load",
+    [
+        Load(requests=2003, clients=4, replicas=7),
+        Load(requests=None, duration_s=10_000_000.5, rate_rps=12.5, connections=3),
+    ],
+)
+def test_plan_is_the_same_as_a_local_one(name: str, load: Load) -> None:
+    plan = load_plan(**to_dict(load))
+    objects = chart_render.objects(STRATEGIES[name], "load", plan=plan)
+    rendered = json.loads(one(objects, "ConfigMap", "load-plan")["data"]["plan.json"])
+    wanted = Plan(**{**plan, "load": load}, strategy=STRATEGIES[name])
+    # Chart defaults fill targets up; the client only looks at those that its strategy names.
+    assert plan["targets"].items() <= rendered["targets"].items()
+    assert {**rendered, "targets": plan["targets"]} == to_dict(wanted)
+    assert from_dict(Plan, rendered).load == load
+
+
+def test_job_runs_each_client_once() -> None:
+    job = one(chart_render.objects(STRATEGIES["service"], "load", plan=load_plan(clients=4)), "Job")["spec"]
+    assert (job["completionMode"], job["completions"], job["parallelism"], job["backoffLimit"]) == ("Indexed", 4, 4, 0)
+    assert job["template"]["spec"]["restartPolicy"] == "Never"
+    assert "initContainers" not in job["template"]["spec"]
+
+
+def test_envoy_is_a_native_sidecar_with_the_file_of_the_strategy() -> None:
+    strategy = {**STRATEGIES["envoy"], "envoy": {"client": "sidecar.yaml", "lbPolicy": "RANDOM"}}
+    objects = chart_render.objects(strategy, "load", port=50099)
+    sidecar = one(objects, "Job")["spec"]["template"]["spec"]["initContainers"][0]
+    assert sidecar["restartPolicy"] == "Always"
+    assert sidecar["startupProbe"]["httpGet"] == {"path": "/ready", "port": "admin"}
+    config = one(objects, "ConfigMap", "load-envoy")["data"]["envoy.yaml"]
+    assert "${" not in config
+    assert "lb_policy: RANDOM" in config
+    assert "port_value: 50099" in config
+    assert "{address: 0.0.0.0, port_value: 9901}" in config, "a kubelet probe cannot reach 127.0.0.1"
+
+
+def test_pull_secrets_and_images_reach_every_pod() -> None:
+    images = {"app": "registry.example:5000/lab:1", "envoy": "registry.example:5000/envoy:1", "pullSecrets": ["a", "b"]}
+    for part in ("servers", "load"):
+        for spec in pod_specs(chart_render.objects(STRATEGIES["envoy"], part, images=images)):
+            assert spec["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+            assert {container["image"] for container in containers(spec)} <= {images["app"], images["envoy"]}

@@ -1,0 +1,60 @@
+"""From a strategy's client block to a gRPC channel."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from grpc_lb_lab.client import channels
+from grpc_lb_lab.report.errors import LabError
+
+RETRY = {"methodConfig": [{"name": [{"service": "echo.v1.EchoService"}], "timeout": "5s"}]}
+
+
+def options(plan):
+    return dict(channels.channel_options(plan))
+
+
+def test_pick_first_says_nothing(plan):
+    assert "grpc.service_config" not in options(plan(channel="pick_first"))
+
+
+def test_round_robin_is_merged_into_the_service_config(plan):
+    config = json.loads(options(plan(channel="round_robin", client={"serviceConfig": RETRY}))["grpc.service_config"])
+    assert config == {**RETRY, "loadBalancingConfig": [{"round_robin": {}}]}
+
+
+def test_every_channel_has_its_own_connections_and_no_foreign_proxy(plan):
+    found = options(plan())
+    assert found["grpc.use_local_subchannel_pool"] == 1
+    assert found["grpc.enable_channelz"] == 1
+    assert found["grpc.enable_http_proxy"] == 0
+
+
+def test_keepalive_sets_the_timeout_that_the_transport_waits_for(plan):
+    found = options(plan(client={"keepalive": {"timeMs": 10000, "timeoutMs": 5000, "permitWithoutCalls": True}}))
+    assert found["grpc.keepalive_time_ms"] == 10000
+    assert found["grpc.keepalive_timeout_ms"] == found["grpc.http2.ping_timeout_ms"] == 5000
+    assert found["grpc.keepalive_permit_without_calls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "dns", "uri"),
+    [
+        ("headless", "127.0.0.1:53", "dns://127.0.0.1:53/echo:50051"),
+        ("service", "", "dns:///echo:50051"),
+        ("sidecar", "127.0.0.1:53", "ipv4:echo:50051"),
+    ],
+)
+def test_target(plan, target, dns, uri):
+    assert channels.target_uri(plan("echo:50051", target=target, dns=dns)) == uri
+
+
+def test_unknown_mode_names_the_known_ones(plan):
+    with pytest.raises(LabError, match="pick_first, round_robin"):
+        channels.mode_of(plan(channel="least_request"))
+
+
+def test_target_that_the_plan_does_not_have(plan):
+    with pytest.raises(LabError, match=r"'sidecar'.*headless"):
+        channels.target_address(plan(target="sidecar", targets={"headless": "echo:1"}))

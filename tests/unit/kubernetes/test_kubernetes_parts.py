@@ -1,0 +1,295 @@
+"""Programs, image, namespace, tools and notes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from grpc_lb_lab import cli
+from grpc_lb_lab.kubernetes import collect, image, namespace, tools, used
+from grpc_lb_lab.kubernetes.programs import Kubectl, ProgramError, attempt, stream
+from grpc_lb_lab.report.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Program = Callable[[str, str], None]
+    Calls = Callable[[], list[str]]
+
+REPO = Path(__file__).resolve().parents[3]
+
+
+# --- programs ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_program_that_is_missing_or_slow() -> None:
+    with pytest.raises(ProgramError, match="no-such-program is not installed or not on the PATH"):
+        attempt(["no-such-program", "x"])
+    with pytest.raises(ProgramError, match="sleep 5 did not answer within 0 s"):
+        attempt(["sleep", "5"], limit_s=0.1)
+    with pytest.raises(ProgramError, match="sleep 5 was not done after 0 s"):
+        stream(["sleep", "5"], limit_s=0.1)
+
+
+def test_kubectls_error_is_told_once(program: Program) -> None:
+    program("kubectl", 'echo "E1122 01:30:00.1 1 memcache.go:265] noise" >&2; echo "no such host" >&2; exit 1')
+    with pytest.raises(ProgramError) as error:
+        Kubectl("ns", "file", "ctx").run("get", "pods")
+    assert str(error.value) == "kubectl get pods: no such host"
+
+
+def test_kubectl_is_bound_to_its_place(program: Program, calls: Calls) -> None:
+    program("kubectl", "echo '{\"items\": []}'")
+    assert Kubectl("ns", "file", "ctx").items("pods") == []
+    assert calls() == [
+        "kubectl --namespace=ns --kubeconfig=file --context=ctx --request-timeout=15s get pods --output=json"
+    ]
+
+
+# --- image ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> image.Recipe:
+    for path in ("app/Dockerfile", "requirements/image.txt", "app/grpc_lb_lab/cli.py", "app/grpc_lb_lab/local/load.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPO / path, tmp_path / path)
+    return image.Recipe(tmp_path, tmp_path / ".lab", "python:3.13-slim")
+
+
+@pytest.mark.parametrize("path", ["app/Dockerfile", "requirements/image.txt", "app/grpc_lb_lab/cli.py"])
+def test_the_tag_follows_the_content(recipe: image.Recipe, path: str) -> None:
+    before = recipe.reference
+    with (recipe.repo / path).open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    assert recipe.reference != before
+
+
+def test_the_tag_ignores_what_is_not_in_the_image(recipe: image.Recipe) -> None:
+    before = recipe.reference
+    (recipe.package / "local" / "load.py").write_text("changed", encoding="utf-8")
+    (recipe.package / "__pycache__").mkdir()
+    (recipe.package / "__pycache__" / "cli.cpython-313.pyc").write_bytes(b"compiled")
+    assert recipe.reference == before
+    assert image.Recipe(recipe.repo, recipe.state, "python:3.14-slim").reference != before
+
+
+def test_an_image_that_is_there_is_not_built(recipe: image.Recipe, program: Program, calls: Calls) -> None:
+    program("docker", "exit 0")
+    assert image.build(recipe) is False
+    assert [call.split()[1] for call in calls()] == ["image"]
+
+
+def test_what_the_image_holds_can_be_imported_without_the_rest() -> None:
+    pattern = re.compile(rf"^(?!\s+(from|import) ).*grpc_lb_lab\.({'|'.join(image.NOT_IN_IMAGE)})\b", re.MULTILINE)
+    recipe = image.Recipe(REPO, REPO, "x")
+    guilty = [
+        path
+        for path in recipe.sources()
+        if path.suffix == ".py" and path.name != "cli.py" and pattern.search(path.read_text())
+    ]
+    assert guilty == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("lab:1", "docker.io/library/lab:1"),
+        ("envoyproxy/envoy:v1", "docker.io/envoyproxy/envoy:v1"),
+        ("quay.io/a/b:1", "quay.io/a/b:1"),
+        ("localhost:5000/b:1", "localhost:5000/b:1"),
+    ],
+)
+def test_containerds_name(reference: str, name: str) -> None:
+    assert image.full_name(reference) == name
+
+
+def test_only_what_a_node_lacks_is_copied(program: Program, calls: Calls) -> None:
+    program("docker", "echo docker.io/library/lab:1")
+    program("kind", "exit 0")
+    assert image.load_into_kind(["lab:1"], "c", ["node"]) == []
+    assert image.load_into_kind(["lab:1", "lab:2"], "c", ["node"]) == ["lab:2"]
+    assert [call for call in calls() if call.startswith("kind")] == ["kind load docker-image lab:2 --name c"]
+
+
+# --- namespace --------------------------------------------------------------------------------------------------------
+
+
+def rights_kubectl(refused: str) -> str:
+    """A kubectl that allows everything but one resource."""
+    return f"""exec python3 -c '
+import json, sys
+for item in json.load(sys.stdin)["items"]:
+    allowed = item["spec"]["resourceAttributes"]["resource"] != "{refused}"
+    print(json.dumps({{"kind": item["kind"], "status": {{"allowed": allowed}}}}, indent=4))
+'"""
+
+
+def test_rights_that_are_missing_are_named(program: Program) -> None:
+    program("kubectl", rights_kubectl("jobs"))
+    with pytest.raises(
+        LabError, match=r"may not do what the lab needs in the namespace ns: create jobs\.batch\. docs/"
+    ):
+        namespace.check_rights(Kubectl("ns"))
+    program("kubectl", rights_kubectl("nothing"))
+    namespace.check_rights(Kubectl("ns"))
+
+
+def documented_rules() -> list[dict[str, Any]]:
+    text = (REPO / "docs" / "existing-clusters.md").read_text(encoding="utf-8")
+    documents = [
+        item for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for item in yaml.safe_load_all(block)
+    ]
+    return next(item["rules"] for item in documents if item.get("kind") == "Role")
+
+
+def is_granted(right: tuple[str, str, str, str], rules: list[dict[str, Any]]) -> bool:
+    verb, group, resource, subresource = right
+    name = f"{resource}/{subresource}" if subresource else resource
+    return any(verb in rule["verbs"] and group in rule["apiGroups"] and name in rule["resources"] for rule in rules)
+
+
+def test_the_documented_role_grants_what_is_asked_for() -> None:
+    rules = documented_rules()
+    assert [right for right in namespace.RIGHTS if not is_granted(right, rules)] == []
+    assert not is_granted(("create", "rbac.authorization.k8s.io", "roles", ""), rules)
+    assert not any("*" in rule[key] for rule in rules for key in ("verbs", "resources", "apiGroups"))
+
+
+def helm(chart: str, status: str) -> str:
+    return f"""case "$*" in *" list "*) ;; *) exit 0 ;; esac
+echo '[{{"name": "echo", "chart": "{chart}", "status": "{status}"}}]'"""
+
+
+def deployed(strategy: str, digest: str) -> str:
+    metadata = {"labels": {"grpc-lb-lab/strategy": strategy}, "annotations": {"grpc-lb-lab/digest": digest}}
+    return f"echo '{json.dumps({'metadata': metadata})}'"
+
+
+WANTED = namespace.Wanted("envoy", "d1")
+
+
+@pytest.mark.parametrize(
+    ("status", "strategy", "digest", "removed"),
+    [
+        ("deployed", "envoy", "d1", []),
+        ("deployed", "service", "d1", ["echo"]),
+        ("deployed", "envoy", "d2", ["echo"]),
+        ("pending-install", "envoy", "d1", ["echo"]),
+        ("failed", "envoy", "d1", ["echo"]),
+    ],
+)
+def test_only_servers_that_are_wanted_stay(
+    program: Program, calls: Calls, status: str, strategy: str, digest: str, removed: list[str]
+) -> None:
+    program("helm", helm("grpc-echo-0.1.0", status))
+    program("kubectl", deployed(strategy, digest))
+    assert namespace.clear(Kubectl("ns"), WANTED) == removed
+    assert len([call for call in calls() if "uninstall echo" in call]) == len(removed)
+
+
+def test_a_release_of_another_chart_is_left_alone(program: Program, calls: Calls) -> None:
+    program("helm", helm("their-echo-3.0.0", "deployed"))
+    with pytest.raises(LabError, match=r"has a Helm release echo of another chart \(their-echo-3\.0\.0\)"):
+        namespace.clear(Kubectl("ns"), WANTED)
+    assert not [call for call in calls() if "uninstall" in call]
+
+
+@pytest.mark.parametrize(("labels", "deleted"), [({namespace.MANAGED_BY: namespace.LAB}, True), ({}, False)])
+def test_only_a_namespace_of_the_labs_is_deleted(
+    program: Program, calls: Calls, labels: dict[str, str], deleted: bool
+) -> None:
+    program("helm", helm("grpc-echo-0.1.0", "deployed"))
+    answer = json.dumps({"serverVersion": {"gitVersion": "v1"}, "metadata": {"labels": labels}})
+    program("kubectl", f"echo '{answer}'")
+    assert namespace.remove(Kubectl("ns", context="c")) is True
+    assert any("delete namespace" in call for call in calls()) is deleted
+    assert any("uninstall echo" in call for call in calls())
+
+
+def test_a_namespace_that_may_not_be_made(program: Program) -> None:
+    program(
+        "kubectl",
+        'case "$*" in *get*) echo "Error (NotFound): no" >&2 ;; *) echo "Error (Forbidden): no" >&2 ;; esac; exit 1',
+    )
+    with pytest.raises(
+        LabError, match=r"the namespace ns does not exist and this user may not create it \(Error \(Forbidden"
+    ):
+        namespace.ensure(Kubectl("ns"))
+
+
+def test_no_current_context(program: Program) -> None:
+    program("kubectl", 'echo "error: current-context is not set" >&2; exit 1')
+    with pytest.raises(LabError, match="there is no current kubeconfig context"):
+        namespace.named(Kubectl("ns"))
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("echo kind v0.33.0 go1.26 linux/amd64", ""),
+        ("echo kind v1.0.0", ""),
+        ("echo kind v0.31.9", "is v0.31, needed is 0.32 or newer: images of Kubernetes 1.36 need it"),
+        ("exit 3", "does not tell its version (exit code 3)"),
+    ],
+)
+def test_programs_that_do(program: Program, told: str, reason: str) -> None:
+    program("kind", told)
+    assert reason in tools.look(["kind"]).get("kind", "")
+    assert bool(tools.look(["kind"])) is bool(reason)
+
+
+def test_a_program_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert tools.look(["helm", "kubectl"]) == {"helm": "not on the PATH", "kubectl": "not on the PATH"}
+    with pytest.raises(LabError, match="unknown program helmet"):
+        tools.look(["helmet"])
+
+
+def test_places_are_remembered_once_and_forgotten(tmp_path: Path) -> None:
+    here, there = Kubectl("a", context="c"), Kubectl("b", "file", "c")
+    for place in (here, there, here):
+        used.remember(tmp_path, place)
+    assert [Kubectl(**place) for place in used.remembered(tmp_path)] == [here, there]
+    used.forget(tmp_path, here)
+    used.forget(tmp_path, there)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_chart_digest_follows_images_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(used.CHART, tmp_path / "chart")
+    monkeypatch.setattr(used, "CHART", tmp_path / "chart")
+    before = used.chart_digest(["a", "b"])
+    assert used.chart_digest(["a", "b"]) == before
+    assert used.chart_digest(["a", "c"]) != before
+    (tmp_path / "chart" / "templates" / "service.yaml").write_text("", encoding="utf-8")
+    assert used.chart_digest(["a", "b"]) != before
+
+
+def test_what_is_not_to_be_had_leaves_a_reason(program: Program, tmp_path: Path) -> None:
+    program(
+        "kubectl",
+        'case "$*" in *kube-system*) echo "Error (Forbidden): no" >&2; exit 1 ;; esac\n'
+        'echo "LB-LAB-RESULT {}"; echo text',
+    )
+    written = collect.collect(Kubectl("ns"), tmp_path / "logs")
+    assert sorted(written) == sorted(collect.FILES)
+    assert (tmp_path / "logs" / "Corefile").read_text() == "not to be had: Error (Forbidden): no\n"
+    assert (tmp_path / "logs" / "load.log").read_text() == "text\n"
+
+
+def test_errors_of_the_command_are_one_line(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    program("docker", "echo 'no engine' >&2; exit 1")
+    assert cli.main(["kubernetes", "up", "--name=x", "--node-image=y", "--logs=z"]) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("lb-lab: error: no Docker engine answers (no engine)")
+    assert err.count("\n") == 1

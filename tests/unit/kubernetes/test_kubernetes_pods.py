@@ -1,0 +1,242 @@
+"""Pods, rollouts and loads, judged from the JSON that kubectl shows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from grpc_lb_lab.kubernetes import load, pods, rollout
+from grpc_lb_lab.kubernetes.programs import Done
+from grpc_lb_lab.kubernetes.run import with_newcomers
+from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.report.model import Inventory, Replica
+
+
+def make(name: str, *, ready: bool = True, ip: str = "10.0.0.1", **status: Any) -> pods.Pod:
+    conditions = [{"type": "Ready", "status": str(ready), "message": "containers with unready status: [server]"}]
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": {load.INDEX: name.rpartition("-")[2]}},
+        "spec": {"nodeName": "node-1"},
+        "status": {"phase": "Running", "podIP": ip, "conditions": conditions, **status},
+    }
+
+
+def container(name: str, **state: Any) -> dict[str, Any]:
+    return {"name": name, "image": "lab:1", "state": state, "lastState": {}}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"containerStatuses": [container("server", running={})]}, ""),
+        ({"containerStatuses": [container("server", waiting={"reason": "ContainerCreating"})]}, ""),
+        ({"containerStatuses": [container("client", terminated={"exitCode": 0})]}, ""),
+        (
+            {
+                "containerStatuses": [
+                    container("server", waiting={"reason": "ErrImagePull", "message": "no  such\nhost"})
+                ]
+            },
+            "pod p-0, container server: the image lab:1 cannot be had (ErrImagePull: no such host)",
+        ),
+        (
+            {"initContainerStatuses": [container("envoy", waiting={"reason": "ImagePullBackOff"})]},
+            "container envoy: the image lab:1 cannot be had",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    container("server", waiting={"reason": "CrashLoopBackOff", "message": "back-off"})
+                    | {"lastState": {"terminated": {"exitCode": 2}}}
+                ]
+            },
+            "it cannot start (CrashLoopBackOff, it ended with exit code 2: back-off)",
+        ),
+        ({"containerStatuses": [container("client", terminated={"exitCode": 137})]}, "was killed by signal 9"),
+        (
+            {"containerStatuses": [container("client", terminated={"exitCode": 137, "reason": "OOMKilled"})]},
+            "used more memory than its limit",
+        ),
+        ({"containerStatuses": [container("client", terminated={"exitCode": 4})]}, "ended with exit code 4"),
+        ({"reason": "Evicted", "message": "low on disk"}, "was ended by Kubernetes (Evicted): low on disk"),
+        (
+            {
+                "conditions": [
+                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+                ]
+            },
+            "pod p-0 finds no node: 0/1 nodes",
+        ),
+    ],
+)
+def test_problem(status: dict[str, Any], words: str) -> None:
+    found = pods.problem(make("p-0", **status))
+    assert words in found if words else found == ""
+
+
+def deployment(**status: int) -> dict[str, Any]:
+    counts = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "observedGeneration": 3, **status}
+    return {"kind": "Deployment", "metadata": {"generation": 3}, "status": counts}
+
+
+def endpoint_slice(service: str, *addresses: str, ready: bool = True) -> dict[str, Any]:
+    endpoints = [{"addresses": [address], "conditions": {"ready": ready}} for address in addresses]
+    labels = {"kubernetes.io/service-name": service}
+    return {"kind": "EndpointSlice", "metadata": {"labels": labels}, "endpoints": endpoints}
+
+
+def world() -> list[dict[str, Any]]:
+    # Two slices of one Service, as large Services have them.
+    slices = [endpoint_slice("echo", "10.0.0.1"), endpoint_slice("echo", "10.0.0.2")]
+    slices.append(endpoint_slice("echo-headless", "10.0.0.1", "10.0.0.2"))
+    return [deployment(), make("e-1", ip="10.0.0.1"), make("e-2", ip="10.0.0.2"), *slices]
+
+
+def test_in_service() -> None:
+    assert rollout.in_service(world(), 2)
+    assert not rollout.in_service(world(), 3)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda objects: objects.pop(0),
+        lambda objects: objects[0]["status"].update(updatedReplicas=1),
+        lambda objects: objects[0]["status"].update(replicas=3),
+        lambda objects: objects[0]["status"].update(observedGeneration=2),
+        lambda objects: objects[1]["metadata"].update(deletionTimestamp="now"),
+        lambda objects: objects.pop(4),
+        lambda objects: objects.pop(),
+        lambda objects: objects[5]["endpoints"][0]["conditions"].update(ready=False),
+        lambda objects: objects.append(endpoint_slice("echo", "10.0.0.9")),
+    ],
+)
+def test_not_yet_in_service(spoil: Any) -> None:
+    objects = world()
+    spoil(objects)
+    assert not rollout.in_service(objects, 2)
+
+
+class FakeKubectl:
+    """Shows the same objects for ever."""
+
+    def __init__(self, objects: list[dict[str, Any]]) -> None:
+        self.objects = objects
+
+    def items(self, *_: str) -> list[dict[str, Any]]:
+        return self.objects
+
+    def run(self, *_: str) -> str:
+        return ""
+
+    def attempt(self, *_: str) -> Done:
+        return Done(0, "", "")
+
+
+def ticking(step_s: float) -> Any:
+    now = iter(range(1_000_000))
+    return lambda: next(now) * step_s
+
+
+@pytest.mark.parametrize(
+    ("pod", "message"),
+    [
+        (
+            make("e-1", ready=False),
+            "only 0 of 2 servers got ready within 60 s: pod e-1 is Running, not ready (containers with",
+        ),
+        (
+            make("e-1", ready=False, containerStatuses=[container("server", waiting={"reason": "ImagePullBackOff"})]),
+            "the servers do not start: pod e-1, container server: the image lab:1 cannot be had",
+        ),
+    ],
+)
+def test_wait_gives_up_with_a_reason(pod: pods.Pod, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "POLL_S", 0)
+    with pytest.raises(LabError) as error:
+        rollout.wait(FakeKubectl([pod]), 2, 60, clock=ticking(1))  # type: ignore[arg-type]
+    assert str(error.value).startswith(message)
+
+
+def test_a_passing_problem_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "POLL_S", 0)
+    bad = make("e-1", ready=False, containerStatuses=[container("server", waiting={"reason": "ErrImagePull"})])
+    kubectl = FakeKubectl([bad])
+    looks = iter([[bad], [bad], world()])
+    kubectl.items = lambda *_: next(looks)  # type: ignore[method-assign]
+    assert len(rollout.wait(kubectl, 2, 60, clock=ticking(1))) == 2  # type: ignore[arg-type]
+
+
+def finished(name: str) -> pods.Pod:
+    return make(name, containerStatuses=[container("client", terminated={"exitCode": 0})])
+
+
+def test_load_is_finished_when_every_client_ended_well() -> None:
+    state = load.Following(2)
+    state.see_pod("ADDED", make("load-0", containerStatuses=[container("client", running={})]))
+    assert not state.started
+    state.see_pod("ADDED", make("load-1", containerStatuses=[container("client", running={})]))
+    assert state.started
+    state.see_pod("MODIFIED", finished("load-0"))
+    assert not state.finished
+    state.see_pod("MODIFIED", finished("load-1"))
+    assert state.finished
+
+
+@pytest.mark.parametrize(
+    ("kind", "pod", "words"),
+    [
+        ("DELETED", make("load-0"), "pod load-0 was deleted in the middle of the run"),
+        (
+            "MODIFIED",
+            make("load-0", phase="Failed", containerStatuses=[container("client", terminated={"exitCode": 137})]),
+            "pod load-0, container client: it was killed by signal 9",
+        ),
+        (
+            "MODIFIED",
+            make("load-0", phase="Failed", reason="Evicted", message="low on memory"),
+            "(Evicted): low on memory",
+        ),
+    ],
+)
+def test_a_lost_client_ends_the_load(kind: str, pod: pods.Pod, words: str) -> None:
+    with pytest.raises(LabError, match="the load was cut short") as error:
+        load.Following(1).see_pod(kind, pod)
+    assert words in str(error.value)
+
+
+def test_a_finished_pod_may_go() -> None:
+    state = load.Following(1)
+    leaving = finished("load-0")
+    leaving["metadata"]["deletionTimestamp"] = "now"
+    state.see_pod("MODIFIED", leaving)
+    assert state.finished
+
+
+def test_lines_of_the_log() -> None:
+    state = load.Following(2)
+    state.see_line("[pod/load-0-abc/client] progress 0 10/500")
+    state.see_line("[pod/load-1-def/client] progress 1 20/500")
+    state.see_line("[pod/load-0-abc/client] progress 0 30/500")
+    assert state.words() == "50 of 1000 calls"
+    state.see_line(f"[pod/load-1-def/client] {load.RESULT}" + json.dumps({"index": 1, "ok": 500}))
+    assert state.results == {1: {"index": 1, "ok": 500}}
+    assert not any(load.RESULT in line for line in state.lines)
+
+
+def test_a_client_without_a_result_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = load.Following(2, known={"load-0": finished("load-0"), "load-1": finished("load-1")})
+    state.results[0] = {"index": 0}
+    with pytest.raises(LabError, match="no result came from client 1,"):
+        load._finish(FakeKubectl([]), state, load.queue.Queue(), None)  # type: ignore[arg-type]
+
+
+def test_newcomers_and_losses_stand_in_the_inventory() -> None:
+    before = Inventory("kind", [Replica("e-1", "uid-e-1", "10.0.0.1"), Replica("e-2", "uid-e-2", "10.0.0.2")])
+    restarted = make("e-1", containerStatuses=[{**container("server", running={}), "restartCount": 1}])
+    after = with_newcomers(before, [restarted, make("e-3")])
+    assert [item.pod for item in after.replicas] == ["e-1", "e-2", "e-3"]
+    assert after.notes == ["gone during the load: e-2", "restarted during the load: e-1"]
+    assert with_newcomers(before, [make("e-1"), make("e-2")]) == before

@@ -1,0 +1,76 @@
+"""Files of a load: what each client is told, what is cleared away, what is kept, and what progress adds up to."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from grpc_lb_lab.local.addresses import Block
+from grpc_lb_lab.local.load_files import LoadFolder, client_plan, progress, read_plan
+from grpc_lb_lab.report.errors import ArtifactError, UsageError
+from grpc_lb_lab.report.model import Load, Plan, to_dict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAN = Plan(run="r1", scenario="steady", strategy={"client": {}}, load=Load(), targets={"service": "elsewhere:1"})
+
+
+def test_each_client_gets_the_proxy_beside_it_and_the_labs_dns() -> None:
+    plans = [client_plan(PLAN, Block(78), 50052, client) for client in range(2)]
+    assert [plan.targets["sidecar"] for plan in plans] == ["127.78.2.1:15001", "127.78.2.2:15001"]
+    assert [plan.targets["sidecar_admin"] for plan in plans] == ["127.78.2.1:9901", "127.78.2.2:9901"]
+    assert plans[0].targets["service"] == "echo:50052"
+    assert plans[0].dns == "127.78.0.2:5353"
+
+
+def test_a_plan_survives_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(to_dict(PLAN)))
+    assert read_plan(path) == PLAN
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", "7", '{"run": "r"}'])
+def test_what_is_no_plan_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"plan\.json is not a plan"):
+        read_plan(path)
+
+
+def test_results_of_an_earlier_load_are_cleared_away_and_nothing_else(tmp_path: Path) -> None:
+    files = LoadFolder(tmp_path / "results")
+    files.prepare()
+    for name in ("client-0.json", "client-11.json", "inventory.json", "notes.txt"):
+        (files.results / name).write_text("{}")
+    files.client_log(3).write_text("progress 3 1/2\n")
+    files.prepare()
+    assert [path.name for path in files.results.iterdir()] == ["notes.txt"]
+    assert list(files.logs.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match=r"file.*Not a directory"):
+        LoadFolder(tmp_path / "file" / "results").prepare()
+
+
+def test_logs_are_kept_with_their_last_megabyte(tmp_path: Path) -> None:
+    files = LoadFolder(tmp_path / "results")
+    files.prepare()
+    log = tmp_path / "echo.log"
+    log.write_bytes(b"a" * (2 << 20) + b"end")
+    files.keep_logs([log])
+    kept = (files.logs / "echo.log").read_bytes()
+    assert len(kept) == 1 << 20
+    assert kept.endswith(b"aend")
+
+
+def test_progress_is_the_sum_of_each_clients_last_word(tmp_path: Path) -> None:
+    first, second = tmp_path / "0.log", tmp_path / "1.log"
+    first.write_text("warming up\nprogress 0 10/500\nprogress 0 400/500\n")
+    second.write_text("progress 1 7/501\n")
+    assert progress([first, second, tmp_path / "2.log"]) == (407, 1001)
+    second.write_text("progress 1 7\n")
+    assert progress([second]) == (7, 0)

@@ -1,0 +1,81 @@
+"""What a strategy asks of the lab, and when that is something else than what runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpc_lb_lab.local.wish import Needs, Wish, make_wish, merge, needs, read_strategy
+from grpc_lb_lab.report.errors import UsageError
+
+STRATEGIES = Path(__file__).parents[3] / "strategies"
+
+
+def strategy(name: str) -> dict[str, Any]:
+    return read_strategy(STRATEGIES / f"{name}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("baseline", Needs(service=False, sidecar=False)),
+        ("headless", Needs(service=False, sidecar=False)),
+        ("service", Needs(service=True, sidecar=False)),
+        ("service-round-robin", Needs(service=True, sidecar=False)),
+        ("envoy", Needs(service=False, sidecar=True)),
+    ],
+)
+def test_envoy_is_needed_where_a_proxy_is(name: str, needed: Needs) -> None:
+    assert needs(strategy(name)) == needed
+    assert needed.envoy == (name not in ("baseline", "headless"))
+
+
+def test_server_options_come_from_the_strategy() -> None:
+    assert make_wish(strategy("headless"), 7) == Wish(
+        replicas=7,
+        server={"keepalive_min_interval_ms": 5000, "keepalive_permit_without_calls": True},
+    )
+    assert make_wish(strategy("service"), None) == Wish(replicas=5, service=True)
+
+
+def test_every_server_option_is_one_the_server_knows() -> None:
+    from grpc_lb_lab.servers.config import EchoConfig
+
+    section = {
+        "maxConnectionAgeMs": 1,
+        "maxConnectionAgeGraceMs": 2,
+        "keepalive": {"minIntervalMs": 3, "permitWithoutCalls": True},
+    }
+    wish = make_wish({"client": {}, "server": section}, 1)
+    assert len(wish.server) == 4
+    assert EchoConfig(listen="127.0.0.1:0", **wish.server).max_connection_age_grace_ms == 2
+
+
+def test_a_strategy_that_insists_on_its_replicas_wins() -> None:
+    assert make_wish(strategy("baseline"), 5).replicas == 1
+
+
+def test_the_same_wish_is_no_change_and_another_one_is() -> None:
+    running = make_wish(strategy("headless"), 5)
+    assert merge(running, make_wish(strategy("headless"), 5)) == running
+    assert merge(running, make_wish(strategy("headless"), 6)) != running
+    assert merge(running, make_wish(strategy("envoy"), 5)) != running  # other server options
+
+
+def test_a_service_that_runs_stays_without_counting_as_change() -> None:
+    running = make_wish(strategy("service"), 5)
+    assert merge(running, make_wish(strategy("envoy"), 5)) == running
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("a: [", "is not YAML"), ("- a\n", "has no section `client`"), ("client: 7\n", "has no section `client`")],
+)
+def test_a_file_that_is_no_strategy_is_named(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=rf"odd\.yaml {words}"):
+        read_strategy(path)
+    with pytest.raises(UsageError, match=r"none\.yaml cannot be read"):
+        read_strategy(tmp_path / "none.yaml")

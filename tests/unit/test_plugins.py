@@ -1,0 +1,128 @@
+"""The plugins' own logic: folders of a run, what a program's end means, how an error looks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from grpc_lb_lab.settings import docker as engine
+
+REPO = Path(__file__).resolve().parents[2]
+NOW = datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
+CELL = Path("envoy/steady")
+
+
+def plugin(path: str):
+    spec = importlib.util.spec_from_file_location(f"plugin_{Path(path).stem}", REPO / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+artifacts = plugin("action_plugins/lab_artifacts.py")
+lb_lab = plugin("action_plugins/lb_lab.py")
+callback = plugin("callback_plugins/lab.py")
+
+
+def test_two_runs_in_one_second_get_folders_of_their_own(tmp_path):
+    first = artifacts.make_run(tmp_path / "new", "envoy", CELL, NOW)
+    second = artifacts.make_run(tmp_path / "new", "envoy", CELL, NOW)
+    assert (first["id"], second["id"]) == ("20261122T013000Z-envoy", "20261122T013000Z-envoy-2")
+    assert (tmp_path / "new" / "latest").resolve() == Path(second["run"])
+    for paths in (first, second):
+        assert Path(paths["results"]).is_dir()
+        assert Path(paths["logs"]).is_dir()
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [first["id"], second["id"], "latest"]
+
+
+def test_latest_is_never_taken_from_a_folder_of_that_name(tmp_path):
+    (tmp_path / "latest").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        artifacts.make_run(tmp_path, "envoy", CELL, NOW)
+    assert not list(tmp_path.glob(".latest*"))
+
+
+def test_json_is_written_whole(tmp_path):
+    artifacts.write_json(tmp_path / "plan.json", {"a": "ü"})
+    assert json.loads((tmp_path / "plan.json").read_text()) == {"a": "ü"}
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_logs_are_copied_unless_they_are_there(tmp_path):
+    state, logs = tmp_path / "state", tmp_path / "logs"
+    (state / "logs").mkdir(parents=True)
+    logs.mkdir()
+    (state / "supervisor.log").write_text("new")
+    (state / "logs" / "echo-1.log").write_text("new")
+    (logs / "echo-1.log").write_text("kept by the load")
+    artifacts.copy_logs(state, logs)
+    texts = {path.name: path.read_text() for path in logs.iterdir()}
+    assert texts == {"supervisor.log": "new", "echo-1.log": "kept by the load"}
+    artifacts.copy_logs(tmp_path / "never started", logs)
+
+
+@pytest.mark.parametrize(
+    ("code", "err", "words"),
+    [
+        (4, ["starting", "lb-lab: error: port 50051 is taken"], "port 50051 is taken"),
+        (
+            1,
+            ["Traceback (most recent call last):", "KeyError: 'x'"],
+            "lb-lab local up broke with exit code 1: KeyError: 'x'",
+        ),
+        (-9, [], "lb-lab local up was ended by signal 9: it said nothing"),
+    ],
+)
+def test_a_program_that_fails_is_one_message(code, err, words):
+    assert lb_lab._explain(["local", "up"], code, err).startswith(words)
+
+
+def test_a_bug_is_no_verdict(tmp_path, monkeypatch):
+    """Python ends with 1 after a traceback, and 1 is also what `lb-lab report` ends with for a verdict of fail."""
+    program = tmp_path / "lb-lab"
+    program.write_text(
+        "#!/bin/sh\necho PASS\necho 'Traceback (most recent call last):' >&2\necho 'KeyError: 1' >&2\nexit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(lb_lab, "PROGRAM", program)
+    action = lb_lab.ActionModule.__new__(lb_lab.ActionModule)
+    code, out, err = action._call(["report"])
+    assert (code, out, err[-1]) == (4, "PASS\n", "KeyError: 1")
+    program.write_text("#!/bin/sh\necho FAIL\nexit 1\n")
+    assert action._call(["report"]) == (1, "FAIL\n", [])
+
+
+def test_the_last_line_is_what_a_program_says():
+    assert lb_lab._last_object('noise\n{"changed": true, "dns": "d"}\n') == {"changed": True, "dns": "d"}
+    assert lb_lab._last_object("") == {"changed": False}
+    for broken in ("noise\n", "[1]\n", '{"changed": tr'):
+        assert lb_lab._last_object(broken)["failed"]
+
+
+@pytest.mark.parametrize(("script", "answer"), [("exit 0", True), ("exit 1", False), ("sleep 60", False)])
+def test_docker_must_answer_in_time(tmp_path, monkeypatch, script, answer):
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\n[ $1 = info ] || exit 7\n{script}\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(engine, "LIMIT_S", 0.3)
+    assert engine.docker_answers() is answer
+
+
+def test_without_docker_there_is_no_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert engine.docker_answers() is False
+
+
+def test_an_error_of_several_lines_is_aligned():
+    assert callback._error("one\ntwo", None) == "error: one\n       two"
+
+
+def test_only_the_warning_about_strategy_is_gone():
+    from ansible.vars import reserved
+
+    assert "strategy" not in reserved._RESERVED_NAMES
+    assert {"hosts", "serial", "become"} <= reserved._RESERVED_NAMES

@@ -1,0 +1,202 @@
+"""What must agree with each other in the checkout: defaults and specs, strategies and scenarios, pins and pages."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from grpc_lb_lab.settings import clusters, names, validate
+
+REPO = Path(__file__).resolve().parents[2]
+STRATEGIES = sorted(path.stem for path in (REPO / "strategies").glob("*.yaml"))
+ROLES = sorted(path.name for path in (REPO / "roles").iterdir() if path.is_dir())
+
+
+def load(path):
+    return yaml.safe_load((REPO / path).read_text())
+
+
+def tracked() -> list[Path]:
+    """The project's own files: what git knows, or would know."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listing = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    return [REPO / name for name in listing.stdout.split("\0") if name and (REPO / name).is_file()]
+
+
+# --- roles ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_default_is_specified_and_every_specified_default_exists(role):
+    specs = load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]
+    options = {name: option for entry in specs.values() for name, option in (entry.get("options") or {}).items()}
+    optional = {name for name, option in options.items() if not option.get("required")}
+    path = REPO / "roles" / role / "defaults" / "main.yml"
+    defaults = yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+    assert set(defaults) == optional
+    for name, option in options.items():
+        if "default" in option:
+            assert defaults[name] == option["default"], name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_way_into_a_role_is_specified(role):
+    specs = load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]
+    for entry in specs:
+        assert (REPO / "roles" / role / "tasks" / f"{entry}.yml").exists(), entry
+
+
+@pytest.mark.parametrize("world", [role for role in ROLES if role.startswith("world_")])
+def test_a_world_can_do_all_that_playbooks_ask_of_it(world):
+    for entry in ("main", "cluster", "load", "collect", "reset"):
+        assert (REPO / "roles" / world / "tasks" / f"{entry}.yml").exists()
+    assert world.removeprefix("world_") in clusters.CLUSTERS
+
+
+def test_public_variables_are_those_that_are_checked():
+    spec = load("roles/lab/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    task = load("roles/lab/tasks/main.yml")[0]["lab_settings"]
+    assert sorted(spec) == sorted(task) == sorted(names.VARIABLES)
+    assert tuple(spec["lab_cluster"]["choices"]) == ("auto", *clusters.CLUSTERS)
+
+
+def test_defaults_of_the_role_are_those_of_the_check():
+    defaults = {name: value for name, value in load("roles/lab/defaults/main.yml").items() if "{{" not in str(value)}
+    common = {"repo": REPO, "docker_answers": lambda: False, "platform": "linux"}
+    explicit = validate({"lab_strategy": "service", **defaults}, **common)
+    assert explicit == validate({"lab_strategy": "service"}, **common)
+
+
+# --- strategies -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_strategy_files_follow_the_grammar(name):
+    data = load(f"strategies/{name}.yaml")
+    schema = json.loads((REPO / "charts/grpc-echo/values.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(data)
+    assert data["strategy"]["name"] == name
+    if "client" in data.get("envoy", {}):
+        assert (REPO / "charts/grpc-echo/files/envoy" / data["envoy"]["client"]).is_file()
+
+
+def test_every_strategy_is_a_molecule_scenario():
+    scenarios = {path.parent.name for path in (REPO / "molecule").glob("*/molecule.yml")}
+    assert scenarios - {"default"} == set(STRATEGIES), "make generate adds what is missing"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_layout_of_the_design():
+    files = ("Makefile", "ansible.cfg", "inventory/hosts.yml", "LICENSE", "README.md", ".ci/run")
+    for path in (*files, "app", "charts", "docs", "molecule", "proto", "requirements", "strategies", "tests"):
+        assert (REPO / path).exists(), path
+    for name in ("lab", "cluster", "reset"):
+        assert (REPO / "playbooks" / f"{name}.yml").exists()
+    assert not [path for path in (REPO / "roles").rglob("*") if path.name == "roles"], "roles are flat"
+
+
+def test_budgets_of_playbooks_and_task_files():
+    for path in (REPO / "roles").glob("*/tasks/*.yml"):
+        assert len(path.read_text().splitlines()) <= 75, path
+
+
+def test_every_pin_is_explained():
+    page = (REPO / "docs/dependencies.md").read_text()
+    rows = dict(re.findall(r"^\| ([a-z0-9_.-]+) \| ([0-9]\S+) \| \S.* \| \S.* \| \S.* \|$", page, re.MULTILINE))
+    pins = {}
+    for name in ("image", "lab"):
+        text = (REPO / f"requirements/{name}.in").read_text()
+        pins |= dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", text, re.MULTILINE))
+    assert rows == pins
+
+
+@pytest.mark.parametrize("name", ["image", "lab"])
+def test_the_lock_holds_every_pin_with_hashes_and_no_address(name):
+    lock = (REPO / f"requirements/{name}.txt").read_text()
+    assert "://" not in lock
+    pins = re.findall(r"^([a-z0-9_.-]+==\S+)", (REPO / f"requirements/{name}.in").read_text(), re.MULTILINE)
+    for pin in pins:
+        assert re.search(rf"^{re.escape(pin)}( ;[^\n]*)? \\\n    --hash=sha256:", lock, re.MULTILINE), pin
+
+
+def test_no_registry_host_and_no_place_of_a_machine_in_the_tree():
+    # In pieces, so that this file does not find itself.
+    hosts = ("py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js", "proxy.go" + "lang.org")
+    places = ("/wo" + "rk/main", "/wo" + "rk/shared", "/ro" + "ot/")
+    forbidden = re.compile("|".join(map(re.escape, hosts + places)).encode())
+    for path in tracked():
+        match = forbidden.search(path.read_bytes())
+        assert not match, f"{path.relative_to(REPO)}: {match[0]!r}"
+
+
+def test_generated_code_is_what_the_protos_say(tmp_path):
+    subprocess.run([REPO / "scripts" / "generate", tmp_path], check=True)
+    fresh = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*_pb2*"))
+    assert fresh
+    for path in fresh:
+        assert (REPO / "app" / path).read_text() == (tmp_path / path).read_text(), f"{path} is stale: make generate"
+    kept = {path.relative_to(REPO / "app") for path in (REPO / "app").rglob("*_pb2*.py*") if path.suffix != ".pyc"}
+    assert kept == set(fresh)
+
+
+# --- what the README promises -----------------------------------------------------------------------------------------
+
+
+def commands_of_the_readme() -> list[str]:
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", (REPO / "README.md").read_text(), re.DOTALL)
+    lines = [line.removeprefix("$ ").split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if re.match(r"(make|\.venv/bin/\S+) ", line)]
+
+
+def test_the_first_two_commands():
+    assert commands_of_the_readme()[:2] == ["make lab STRATEGY=envoy", "make test"]
+
+
+def test_every_command_of_the_readme_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.MULTILINE))
+    commands = commands_of_the_readme()
+    assert len(commands) > 5
+    for command in commands:
+        words = command.split()
+        if words[0] == "make":
+            assert words[1] in targets, command
+        else:
+            assert (Path(sys.executable).parent / Path(words[0]).name).exists(), command
+        for playbook in re.findall(r"playbooks/\S+", command):
+            assert (REPO / playbook).exists(), command
+
+
+def test_the_strategy_of_the_readme_can_be_run(tmp_path):
+    example = re.search(r"```yaml\n# strategies/(\S+)\n(.*?)```", (REPO / "README.md").read_text(), re.DOTALL)
+    (tmp_path / example[1]).write_text(example[2])
+    raw = {"lab_strategy": Path(example[1]).stem, "lab_strategies_dir": str(tmp_path), "lab_cluster": "local"}
+    found = validate(raw, repo=REPO, docker_answers=lambda: False, platform="linux")
+    assert found.strategy == yaml.safe_load(example[2])
+
+
+def test_every_link_and_path_of_the_readme_exists():
+    text = (REPO / "README.md").read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert "://" in target or (REPO / target).exists(), target
+
+
+def test_every_variable_is_in_the_readme():
+    text = (REPO / "README.md").read_text()
+    for name in (*names.VARIABLES, *names.ALIASES):
+        assert f"`{name}`" in text, name
+
+
+def test_make_help_lists_every_target():
+    listing = subprocess.run(["make", "help"], cwd=REPO, capture_output=True, text=True, check=True).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", (REPO / "Makefile").read_text(), re.MULTILINE)
+    assert set(phony[1].split()) == set(re.findall(r"make ([a-z-]+)", listing)) - {""}

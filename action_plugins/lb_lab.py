@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils import color
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PROGRAM = Path(sys.executable).parent / "lb-lab"
 ERROR = "lb-lab: error: "
@@ -84,34 +81,50 @@ class ActionModule(ActionBase):
             return 4, "", [f"{ERROR}{PROGRAM} does not start ({error.strerror}); run `make setup`"]
         out: list[str] = []
         err: list[str] = []
+        said: queue.Queue[tuple[list[str], str]] = queue.Queue()
         # Threads, because a process that the program leaves running could hold the pipes open after its end.
         readers = [
-            threading.Thread(target=_pass_on, args=(process.stdout, out.append), daemon=True),
-            threading.Thread(target=_pass_on, args=(process.stderr, partial(self._progress, err)), daemon=True),
+            threading.Thread(target=_pass_on, args=(stream, kept, said), daemon=True)
+            for stream, kept in ((process.stdout, out), (process.stderr, err))
         ]
         # Python acts on signals in its main thread only, so the readers must not be the ones who get Ansible's.
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         for reader in readers:
             reader.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+        while any(reader.is_alive() for reader in readers) and process.poll() is None:
+            self._tell(said, err, wait_s=0.05)
         code = process.wait()
         for reader in readers:
             reader.join(timeout=2)
+        while not said.empty():
+            self._tell(said, err, wait_s=0)
         # Python ends a bug with 1, which is a verdict's exit code.
         crashed = code in VERDICTS and any(line.startswith("Traceback ") for line in err)
         return 4 if crashed else code, "".join(out), err
 
-    def _progress(self, seen: list[str], line: str) -> None:
-        """Show a line as it comes, except the error itself (told once, at the end) and tracebacks (kept for ``-v``)."""
-        seen.append(line.rstrip("\n"))
-        broken = any(entry.startswith(("Traceback ", ERROR)) for entry in seen)
+    def _tell(self, said: queue.Queue[tuple[list[str], str]], err: list[str], wait_s: float) -> None:
+        """Keep the next line and show it when it is progress; wait for it at most ``wait_s`` seconds.
+
+        The error itself is told once, at the end, and tracebacks are kept for ``-v``. Only the main thread tells, since
+        a thread that is ended while it holds Ansible's queue would leave the playbook waiting for ever.
+        """
+        try:
+            kept, line = said.get(timeout=wait_s) if wait_s else said.get_nowait()
+        except queue.Empty:
+            return
+        kept.append(line)
+        if kept is not err:
+            return
+        line = kept[-1] = line.rstrip("\n")
+        broken = any(entry.startswith(("Traceback ", ERROR)) for entry in err)
         if not broken and line.strip():
             self._display.display(f"    {line.rstrip()}")
 
 
-def _pass_on(stream: IO[str], keep: Callable[[str], None]) -> None:
+def _pass_on(stream: IO[str], kept: list[str], said: queue.Queue[tuple[list[str], str]]) -> None:
     for line in stream:
-        keep(line)
+        said.put((kept, line))
 
 
 def _explain(argv: list[str], code: int, err: list[str]) -> str:

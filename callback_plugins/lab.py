@@ -5,12 +5,15 @@ With ``-v`` it is Ansible's own output, followed by the report.
 
 from __future__ import annotations
 
+import signal
 import sys
 import textwrap
 import time
+from multiprocessing.queues import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ansible import constants
+from ansible.executor.task_queue_manager import FinalQueue
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 from ansible.vars import reserved
 
@@ -39,6 +42,22 @@ WORTH_TELLING_S = 0.1
 # `-e strategy=…` is the lab's own variable. Ansible would warn on every run that a play has a keyword of that name,
 # which is harmless: a variable never sets a keyword. All other reserved names are still warned about.
 reserved._RESERVED_NAMES = frozenset(reserved._RESERVED_NAMES - {"strategy"})
+
+
+def _put_whole(self: FinalQueue, thing: Any) -> None:
+    """Put without being interrupted by Ctrl-C.
+
+    Ansible ends its workers with the signal it got. One that is ended in here leaves the queue locked, and the playbook
+    waits for that lock for ever.
+    """
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        SimpleQueue.put(self, thing)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+FinalQueue.put = _put_whole
 
 
 class CallbackModule(DefaultCallback):

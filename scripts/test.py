@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,9 @@ ENVIRONMENT = {
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
 }
+# Programs that only some strategies and tests need, and Debian's package of each.
+PROGRAMS = {"nginx": "nginx-light", "haproxy": "haproxy", "chromium": "chromium"}
+SYSTEM_PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 PYTHON_CODE = ["app", "tests", "scripts", "action_plugins", "callback_plugins"]
 CHECKS = {
     "ansible-lint": ["ansible-lint", "--offline", "-q", "--nocolor"],
@@ -49,14 +53,39 @@ class Tally:
 
 
 def main(parts: list[str]) -> int:
-    """Run the parts one after the other, all of them even when one fails. Returns 0 when everything passed."""
+    """Run the parts, all of them even when one fails. Returns 0 when everything passed."""
     started = time.monotonic()
+    left_out = have_programs()
     runners = {"checks": run_checks, "pytest": run_pytest, "molecule": run_molecule}
-    tallies = [runners[part]() for part in parts or runners]
+    chosen = [runners[part] for part in parts or runners]
+    # Both of the last two wait more than they work, each in a lab of its own.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        tallies = [run() for run in chosen if run is run_checks]
+        tallies += pool.map(lambda run: run(), [run for run in chosen if run is not run_checks])
     passed, failed = sum(tally.passed for tally in tallies), sum(tally.failed for tally in tallies)
     detail = ", ".join(f"{tally.passed} {tally.name}" for tally in tallies)
+    for program in left_out:
+        print(f"left out what needs {program}: install {PROGRAMS[program]}", flush=True)
     print(f"\n{passed} passed, {failed} failed in {time.monotonic() - started:.0f} s ({detail})", flush=True)
     return int(failed > 0 or passed == 0)
+
+
+def have_programs() -> list[str]:
+    """Return the programs of the machine that some tests need and that are not there.
+
+    A CI machine (``CI`` is set) of Debian's kind gets them; a developer's is left as it is.
+    """
+    missing = [name for name in PROGRAMS if not shutil.which(name, path=SYSTEM_PATH)]
+    if missing and os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):
+        packages = [PROGRAMS[name] for name in missing]
+        print(f"installing {', '.join(packages)}", flush=True)
+        for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(["apt-get", "-qq", *command], env=environment, stdout=subprocess.DEVNULL, check=False)
+        missing = [name for name in PROGRAMS if not shutil.which(name, path=SYSTEM_PATH)]
+    if "chromium" in missing:
+        ENVIRONMENT["LAB_NO_BROWSER"] = "1"
+    return missing
 
 
 def run_checks() -> Tally:
@@ -119,10 +148,15 @@ def run_molecule() -> Tally:
 
 
 def scenarios(cluster: str) -> list[str]:
-    """Return the strategies that the cluster can run; each is a scenario of that name."""
+    """Return the strategies that the cluster can run here; each is a scenario of that name."""
     files = sorted((REPO / "strategies").glob("*.yaml"))
-    parts = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["strategy"] for path in files}
-    return [name for name, part in parts.items() if cluster in part.get("clusters", [cluster])]
+    parts = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    return [
+        name
+        for name, data in parts.items()
+        if cluster in data["strategy"].get("clusters", [cluster])
+        and shutil.which(data.get("gateway", {}).get("proxy", "true").replace("envoy", "true"), path=SYSTEM_PATH)
+    ]
 
 
 if __name__ == "__main__":

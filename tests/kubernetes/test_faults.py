@@ -109,7 +109,9 @@ def test_servers_that_find_no_node(cluster: KubernetesLab) -> None:
     finally:
         cluster.kubectl("uncordon", node)
     assert run.code != 0
-    assert re.search(r"the servers do not start: pod \S+ finds no node: 0/1 nodes are available", run.errors), run.screen
+    assert re.search(r"the servers do not start: pod \S+ finds no node: 0/1 nodes are available", run.errors), (
+        run.screen
+    )
     passes(cluster)
 
 

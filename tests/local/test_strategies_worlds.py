@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +13,11 @@ from grpc_lb_lab.report.build import build_report
 from grpc_lb_lab.report.errors import UsageError
 from grpc_lb_lab.report.model import ClientResult, Inventory, Plan
 from grpc_lb_lab.settings import validate
-from live_lab import ROOT, Lab, alive, kill, until
+from live_lab import ROOT, Lab, alive, descendants, kill, until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from grpc_lb_lab.report.document import Report
 
 GATEWAYS = ("gateway", "gateway-nginx", "gateway-haproxy")
@@ -64,7 +65,7 @@ def broken_file(original: Path, folder: Path, old: str, new: str) -> str:
     return str(copy)
 
 
-@pytest.mark.parametrize("name", [*GATEWAYS, "envoy-both", "envoy-advanced", "port-forward", "lookaside", "xds"])
+@pytest.mark.parametrize("name", [*GATEWAYS, "envoy-both", "port-forward"])
 def test_a_strategy_passes_with_several_clients(lab: Lab, tmp_path: Path, name: str) -> None:
     content = strategy(name)
     report = run(lab, tmp_path, content, requests=601, clients=2)
@@ -215,9 +216,47 @@ def test_the_advanced_probes_show_the_breaker_and_the_ejection(lab: Lab, tmp_pat
     probes = read_as(ClientResult, tmp_path / "results" / "client-0.json").probes
     breaker, ejection = probes["breaker"], probes["ejection"]
     refused = breaker["upstream_rq_pending_overflow"] + breaker["upstream_rq_active_overflow"]
-    assert breaker["upstream_rq_pending_overflow"] > 0
-    assert breaker["rejected"] == refused
+    # Which of the two limits is met first depends on how fast the burst comes.
+    assert breaker["rejected"] == refused > 0
     assert breaker["ok"] + breaker["rejected"] == breaker["offered"]
     assert (breaker["other_failures"], breaker["closed_again"]) == (0, "yes")
     assert (ejection["failed_until_ejected"], ejection["failed_while_out"]) == (5, 0)
     assert (ejection["ejections"], ejection["active_at_the_end"], ejection["answers_again"]) == (1, 0, "yes")
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_a_gateway_follows_the_replicas_without_losing_a_call(lab: Lab, tmp_path: Path, name: str) -> None:
+    content = strategy(name)
+    file = tmp_path / "strategy.yaml"
+    file.write_text(yaml.safe_dump(content))
+    up = lab.do("up", "--strategy", file, "--replicas", "2")
+    plan = write_plan(tmp_path, content, up["targets"], 0, 1)
+    data = json.loads(plan.read_text())
+    data["load"] |= {"requests": None, "duration_s": 12, "rate_rps": 100, "replicas": 2}
+    plan.write_text(json.dumps(data))
+    load = lab.start("load", "--plan", plan, "--results", tmp_path / "results")
+    until(lambda: (lab.status()["load"] or {}).get("done"), "the load sends calls", timeout_s=20)
+    lab.do("scale", "3")
+    _, errors = load.communicate(timeout=60)
+    assert load.returncode == 0, errors
+    result = read_as(ClientResult, tmp_path / "results" / "client-0.json")
+    assert (result.failed, len(result.backends)) == (0, 3)
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "gateway"])
+def test_an_nginx_that_loses_its_parent_or_its_life_leaves_no_worker(lab: Lab, tmp_path: Path, victim: str) -> None:
+    content = strategy("gateway-nginx")
+    file = tmp_path / "strategy.yaml"
+    file.write_text(yaml.safe_dump(content))
+    up = lab.do("up", "--strategy", file, "--replicas", "2")
+    plan = write_plan(tmp_path, content, up["targets"], 10_000_000, 1)
+    load = lab.start("load", "--plan", plan, "--results", tmp_path / "results")
+    until(lambda: (lab.status()["load"] or {}).get("done"), "the load sends calls", timeout_s=20)
+    status = lab.status()
+    [master] = [part["pid"] for part in status["load"]["proxies"]]
+    pids = descendants(master)
+    assert len(pids) == 2
+    kill(status["pid"] if victim == "supervisor" else master)
+    _, errors = load.communicate(timeout=20)
+    assert load.returncode == 4, errors
+    until(lambda: not any(alive(pid) for pid in pids), "master and worker ended", timeout_s=5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -119,7 +118,9 @@ def test_progress_says_which_cell_and_how_long(tmp_path):
 
 
 def test_the_note_of_a_cell_tells_what_broke_only_without_a_report(tmp_path):
-    assert lab_cell.note_end(tmp_path, {"wall_s": 1.0}, "no room") == {"wall_s": 1.0, "error": "no room"}
-    (tmp_path / "report.json").write_text("{}")
-    assert lab_cell.note_end(tmp_path, {"wall_s": round(time.time() * 0, 1)}, "the verdict is fail") == {"wall_s": 0.0}
-    assert lab_cell.durations(tmp_path.parent) == [0.0]
+    cell = tmp_path / "envoy/steady"
+    cell.mkdir(parents=True)
+    assert lab_cell.note_end(cell, {"wall_s": 1.0}, "no room") == {"wall_s": 1.0, "error": "no room"}
+    (cell / "report.json").write_text("{}")
+    assert lab_cell.note_end(cell, {"wall_s": 2.5}, "the verdict is fail") == {"wall_s": 2.5}
+    assert lab_cell.durations(tmp_path) == [2.5]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -126,3 +129,17 @@ def test_only_the_warning_about_strategy_is_gone():
 
     assert "strategy" not in reserved._RESERVED_NAMES
     assert {"hosts", "serial", "become"} <= reserved._RESERVED_NAMES
+
+
+def test_ctrl_c_waits_until_ansibles_queue_is_unlocked(monkeypatch):
+    told = []
+
+    def put(queue, thing):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        told.append(thing)
+
+    monkeypatch.setattr(callback.SimpleQueue, "put", put)
+    with pytest.raises(KeyboardInterrupt):
+        callback.FinalQueue.put(None, "whole")
+    assert told == ["whole"]

@@ -192,7 +192,7 @@ def test_every_link_and_path_of_the_readme_exists():
 
 def test_every_variable_is_in_the_readme():
     text = (REPO / "README.md").read_text()
-    for name in (*names.VARIABLES, *names.ALIASES):
+    for name in (*names.VARIABLES, *names.ALIASES, *names.COMPARE):
         assert f"`{name}`" in text, name
 
 

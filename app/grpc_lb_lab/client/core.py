@@ -33,16 +33,20 @@ def unary_caller(
 ) -> Callable[[bytes], Awaitable[Outcome]]:
     """A function that makes one call with a serialised request.
 
-    It returns ``(reply, None)`` or ``(None, status code name)`` and raises nothing of gRPC's. Cancelling it cancels
-    the call.
+    It returns ``(reply, None)`` or ``(None, status code name)`` and raises nothing of gRPC's; over a closed channel
+    every call is CANCELLED. Cancelling it cancels the call.
     """
     core = channel._channel  # type: ignore[attr-defined]
     path = method.encode()
-    handle = core.get_registered_call_handle(path)
+    # Of a channel that is closed the core would read freed memory here.
+    handle = None if core.closed() else core.get_registered_call_handle(path)
     now = time.time  # the core takes deadlines in seconds since the epoch
 
     async def call(request: bytes) -> Outcome:
-        rpc = core.call(path, now() + deadline_s, None, None, handle)
+        try:
+            rpc = core.call(path, now() + deadline_s, None, None, handle)
+        except grpc.aio.UsageError:  # the channel is closed
+            return None, "CANCELLED"
         try:
             reply = await rpc.unary_unary(request, metadata, None)
         except asyncio.CancelledError:

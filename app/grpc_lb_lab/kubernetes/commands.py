@@ -176,8 +176,9 @@ def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
 def _wait(arguments: argparse.Namespace) -> dict[str, Any]:
     from grpc_lb_lab.kubernetes import forward, rollout
 
-    rollout.wait(_kubectl(arguments), arguments.replicas, arguments.limit)
+    servers = rollout.wait(_kubectl(arguments), arguments.replicas, arguments.limit)
     targets = {
+        "endpoints": ",".join(sorted(f"{pod['status']['podIP']}:{arguments.port}" for pod in servers)),
         "service": f"echo:{arguments.port}",
         "headless": f"echo-headless:{arguments.port}",
         "sidecar": "127.0.0.1:15001",

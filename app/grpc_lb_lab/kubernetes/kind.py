@@ -20,6 +20,7 @@ MARK = "grpc-lb-lab/made-by"
 LABEL = "io.x-k8s.kind.cluster"
 CREATE_LIMIT_S = 300.0
 START_LIMIT_S = 60.0
+DNS_LIMIT_S = 60.0
 DOCKER_LIMIT_S = 10.0
 # What a control plane takes, and what one replica or client takes; measured with Kubernetes 1.36.
 CLUSTER_BYTES = 1_500_000_000
@@ -87,6 +88,8 @@ class KindCluster:
             self._create(node_image, proxy_mode, logs)
         self._write_kubeconfig()
         self._wait_for_api()
+        if changed:
+            self._wait_for_dns()
         return changed
 
     def down(self) -> bool:
@@ -149,6 +152,14 @@ class KindCluster:
                 f"the kind cluster {self.name} runs but its API does not answer ({done.reason}). "
                 "Remove it with playbooks/reset.yml; the next run makes a new one"
             )
+
+    def _wait_for_dns(self) -> None:
+        """See CoreDNS in service: the node is Ready before names resolve, and a client would find nothing."""
+        kubectl = Kubectl("kube-system", str(self.kubeconfig), self.context)
+        words = ("rollout", "status", "deployment/coredns", f"--timeout={DNS_LIMIT_S:.0f}s", "--request-timeout=0")
+        done = kubectl.attempt(*words, limit_s=DNS_LIMIT_S + 10)
+        if done.code != 0:
+            raise LabError(f"CoreDNS of the kind cluster {self.name} did not start: {done.reason}")
 
 
 def cluster_config(proxy_mode: str) -> dict[str, Any]:

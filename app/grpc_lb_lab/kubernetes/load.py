@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.kubernetes import pods
 from grpc_lb_lab.kubernetes.programs import end, say
 from grpc_lb_lab.kubernetes.rollout import patience
+from grpc_lb_lab.kubernetes.words import last_words
 from grpc_lb_lab.report.errors import LabError
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ def follow(
                 said = state.words()
                 say(said)
         _finish(kubectl, state, events, logs)
+    except LabError as error:
+        raise LabError(f"{error}{last_words(kubectl, state.known.values())}") from error
     finally:
         end(watch)
         if logs:

@@ -64,6 +64,11 @@ def problem(pod: Pod) -> str:
     return _unschedulable(pod)
 
 
+def culprit(pod: Pod) -> str:
+    """Return the name of the container that ``problem`` speaks of, or nothing."""
+    return next((str(item["name"]) for item in statuses(pod) if _waiting(item) or _ended(item)), "")
+
+
 def _waiting(container: dict[str, Any]) -> str:
     waiting = container.get("state", {}).get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")

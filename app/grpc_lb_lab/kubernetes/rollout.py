@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.kubernetes import pods
 from grpc_lb_lab.kubernetes.programs import say
+from grpc_lb_lab.kubernetes.words import last_words
 from grpc_lb_lab.report.errors import LabError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def wait(
         since = {problem: since.get(problem, clock()) for problem in problems}
         for problem, first_seen in sorted(since.items()):
             if clock() - first_seen >= patience(problem):
-                raise LabError(f"the servers do not start: {problem}")
+                raise LabError(f"the servers do not start: {problem}{last_words(kubectl, servers)}")
         if clock() - start > limit_s:
             raise LabError(f"only {ready} of {replicas} servers got ready within {limit_s:.0f} s{_why(servers)}")
         time.sleep(POLL_S)

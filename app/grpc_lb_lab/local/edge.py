@@ -85,13 +85,13 @@ def words(
 
 
 def command(kind: str, program: Program, config: Path, place: Place) -> list[str]:
-    """The command line: in the foreground, one worker, one process, nothing written outside of the state folder."""
+    """The command line: in the foreground, one worker, nothing written outside of the state folder."""
     if kind == "envoy":
         return envoy.command(program.path, config, envoy.resolver(place.block.dns))
     if kind == "haproxy":
         return [program.path, "-db", "-f", str(config)]
-    # One process: workers of an nginx that was killed would stay behind.
-    own = ["-g", "master_process off;"]
+    # Root's nginx would make its worker another user, who may not enter the state folder.
+    own = ["-g", "user root;"] if os.geteuid() == 0 else []
     return [program.path, "-p", f"{place.folder}{os.sep}", "-e", "stderr", "-c", str(config), *own]
 
 
@@ -114,7 +114,8 @@ class Gateway:
         log = self._place.logs / "gateway.log"
         log.unlink(missing_ok=True)
         line = command(self._kind, self._program, self._write(ready), self._place)
-        self.process = await spawner.execute("gateway", line, log)
+        # nginx is two processes, also after a reload without losing a call; as one it does not survive a reload.
+        self.process = await spawner.execute("gateway", line, log, group=self._kind == "nginx")
         seen = -1
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):

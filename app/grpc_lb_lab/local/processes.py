@@ -81,9 +81,12 @@ class Spawner:
         """Fork ``python -m grpc_lb_lab ARGV…``. Raises ``LabError`` as ``serve`` does."""
         return await self._start("module", name, log, env or {}, argv=list(argv))
 
-    async def execute(self, name: str, argv: Sequence[str], log: Path) -> Process:
-        """Fork and run a program; status 127 and a line in its log when it cannot be run."""
-        return await self._start("exec", name, log, {}, argv=list(argv))
+    async def execute(self, name: str, argv: Sequence[str], log: Path, group: bool = False) -> Process:
+        """Fork and run a program; status 127 and a line in its log when it cannot be run.
+
+        ``group``: the program has children of its own; when it ends, so do they.
+        """
+        return await self._start("exec", name, log, {}, argv=list(argv), group=group)
 
     async def signal(self, process: Process, number: int) -> None:
         """Send a signal; nothing happens when the process has ended."""

@@ -8,7 +8,8 @@ It takes one JSON message at a time from a socket pair and answers each; in betw
 
 * ``{"op": "serve", "config": {…}, "env": {…}, "log": PATH, "name": NAME}``: fork an echo server
 * ``{"op": "module", "argv": […], …}``: fork and run ``python -m grpc_lb_lab ARGV…``
-* ``{"op": "exec", "argv": […], …}``: fork and run a program
+* ``{"op": "exec", "argv": […], "group": BOOL, …}``: fork and run a program; ``group``: it has children of its own,
+  so it becomes a process group, which ends as a whole
 * ``{"op": "signal", "pid": N, "signal": N}``: only to a child that was not reaped yet, so never to a stranger
 * ``{"op": "quit"}``: kill all children, wait for them, end
 """
@@ -49,9 +50,9 @@ _PASSED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP,
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when ``parent`` dies, and end at once if it is dead already."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Ask the kernel for signal ``number`` when ``parent`` dies, and end at once if it is dead already."""
+    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 
@@ -76,6 +77,7 @@ class _Spawner:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._children: set[int] = set()
+        self._groups: set[int] = set()
         self._client_loaded = False
         self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wake)
@@ -120,10 +122,15 @@ class _Spawner:
         pid = os.fork()
         if pid:
             self._children.add(pid)
+            if order.get("group"):
+                self._groups.add(pid)
             return pid
         status = _FAILED_TO_START
         try:
-            die_with_parent(spawner)
+            # A program with children must live long enough to end them: the kernel tells only this one process.
+            die_with_parent(spawner, signal.SIGTERM if order.get("group") else signal.SIGKILL)
+            if order.get("group"):
+                os.setpgid(0, 0)
             self._leave()
             _become(order)
             status = _run(order)
@@ -158,10 +165,19 @@ class _Spawner:
             if not pid:
                 return
             self._children.discard(pid)
+            self._end_group(pid)
             yield pid, os.waitstatus_to_exitcode(status)
+
+    def _end_group(self, pid: int) -> None:
+        """Kill what a program that has ended, or is about to be killed, leaves behind."""
+        if pid in self._groups:
+            self._groups.discard(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
 
     def _kill_all(self) -> None:
         for pid in self._children:
+            self._end_group(pid)
             os.kill(pid, signal.SIGKILL)
         for pid in self._children:
             os.waitpid(pid, 0)

@@ -91,9 +91,15 @@ What is no value of the chart's own comes from the strategy file.
 
 {{/* An Envoy bootstrap file of the chart with its placeholders filled. Takes root, file, listen. */}}
 {{- define "grpc-echo.envoy" -}}
-{{- .root.Files.Get (printf "files/envoy/%s" .file)
+{{- $keys := .root.Values.client.keys | default dict }}
+{{- $text := .root.Files.Get (printf "files/envoy/%s" .file)
   | replace "${LB_POLICY}" .root.Values.envoy.lbPolicy
   | replace "${LISTEN_ADDRESS}" .listen
   | replace "${ADMIN_ADDRESS}" "0.0.0.0"
+  | replace "${HASH_HEADER}" ($keys.header | default "${HASH_HEADER}")
   | replace "${ECHO_PORT}" (toString (int .root.Values.port)) }}
+{{- if contains "${" $text }}
+{{- fail (printf "files/envoy/%s has a placeholder that nobody fills: %s" .file (regexFind "\\$\\{[^}]*\\}" $text)) }}
+{{- end }}
+{{- $text }}
 {{- end }}

@@ -18,9 +18,10 @@ RELEASES = {"servers": "echo", "load": "load"}
 
 
 def strategies() -> dict[str, dict[str, Any]]:
-    """Return every strategy file by name."""
+    """Return every strategy that runs on Kubernetes, by name."""
     files = sorted((REPO / "strategies").glob("*.yaml"))
-    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    found = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    return {name: item for name, item in found.items() if "kind" in item["strategy"].get("clusters", ["kind"])}
 
 
 def render(strategy: dict[str, Any], part: str, **values: Any) -> dict[str, str]:

@@ -170,13 +170,19 @@ def test_job_runs_each_client_once() -> None:
     job = one(chart_render.objects(STRATEGIES["service"], "load", plan=load_plan(clients=4)), "Job")["spec"]
     assert (job["completionMode"], job["completions"], job["parallelism"], job["backoffLimit"]) == ("Indexed", 4, 4, 0)
     assert job["template"]["spec"]["restartPolicy"] == "Never"
-    assert "initContainers" not in job["template"]["spec"]
+    assert [item["name"] for item in job["template"]["spec"]["initContainers"]] == ["names"]
+
+
+def test_names_are_waited_for_before_anything_resolves_them() -> None:
+    spec = one(chart_render.objects(STRATEGIES["envoy"], "load"), "Job")["spec"]["template"]["spec"]
+    assert [item["name"] for item in spec["initContainers"]] == ["names", "envoy"]
+    assert spec["initContainers"][0]["args"] == ["echo:50051", "echo-headless:50051"]
 
 
 def test_envoy_is_a_native_sidecar_with_the_file_of_the_strategy() -> None:
     strategy = {**STRATEGIES["envoy"], "envoy": {"client": "sidecar.yaml", "lbPolicy": "RANDOM"}}
     objects = chart_render.objects(strategy, "load", port=50099)
-    sidecar = one(objects, "Job")["spec"]["template"]["spec"]["initContainers"][0]
+    sidecar = one(objects, "Job")["spec"]["template"]["spec"]["initContainers"][1]
     assert sidecar["restartPolicy"] == "Always"
     assert sidecar["startupProbe"]["httpGet"] == {"path": "/ready", "port": "admin"}
     config = one(objects, "ConfigMap", "load-envoy")["data"]["envoy.yaml"]

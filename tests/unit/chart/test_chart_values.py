@@ -91,6 +91,14 @@ def test_rules_between_fields(change: dict[str, Any], words: list[str]) -> None:
         assert text in str(error.value)
 
 
+def test_a_placeholder_that_nobody_fills() -> None:
+    strategy = {**STRATEGIES["envoy"], "envoy": {"client": "sidecar-hash.yaml", "lbPolicy": "MAGLEV"}}
+    with pytest.raises(
+        helm_python.HelmError, match=r"sidecar-hash\.yaml has a placeholder that nobody fills: \$\{HASH_HEADER"
+    ):
+        chart_render.render(strategy, "load")
+
+
 def test_a_strategy_that_insists_on_replicas() -> None:
     with pytest.raises(helm_python.HelmError, match="insists on 1 replicas: --set replicas=1"):
         chart_render.render(STRATEGIES["baseline"], "servers", replicas=5)

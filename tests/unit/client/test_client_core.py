@@ -53,6 +53,21 @@ def test_cancelling_cancels_the_call(replicas, gated):
     assert isinstance(outcome, asyncio.CancelledError)
 
 
+def test_calls_over_a_closed_channel_are_cancelled(replicas):
+    (server,) = replicas(1)
+
+    async def main():
+        channel = grpc.aio.insecure_channel(f"ipv4:127.98.1.1:{server.port}")
+        before = core.unary_caller(channel, METHOD, (), 5.0)
+        assert (await before(b""))[1] is None
+        await channel.close()
+        await asyncio.sleep(0.05)  # the core frees the channel behind our back
+        after = core.unary_caller(channel, f"{METHOD}Stream", (), 5.0)
+        return await before(b""), await after(b"")
+
+    assert uvloop.run(main()) == ((None, "CANCELLED"), (None, "CANCELLED"))
+
+
 def test_channelz_tells_state_policy_and_connections(replicas):
     (server,) = replicas(1)
 

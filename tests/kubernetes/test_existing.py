@@ -34,10 +34,10 @@ def restricted(kind_lab: KubernetesLab, tmp_path_factory: pytest.TempPathFactory
     kind_lab.kubectl("delete", "namespace", NAMESPACE, "--timeout=80s")
 
 
-def documented_role() -> str:
+def documented_role(name: str = "grpc-lb-lab") -> str:
     text = (REPO / "docs" / "existing-clusters.md").read_text(encoding="utf-8")
     blocks: list[str] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    return next(block for block in blocks if yaml.safe_load(block).get("kind") == "Role")
+    return next(block for block in blocks if yaml.safe_load(block).get("metadata", {}).get("name") == name)
 
 
 def kubeconfig(lab: KubernetesLab, folder: Path) -> Path:
@@ -81,7 +81,7 @@ def other_namespaces(lab: KubernetesLab) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("strategy", ["envoy", "service", "port-forward"])
+@pytest.mark.parametrize("strategy", ["envoy", "service", "port-forward", "gateway"])
 def test_a_user_with_the_documented_rights(kind_lab: KubernetesLab, restricted: Path, strategy: str) -> None:
     image = in_cluster_image(kind_lab)
     before = other_namespaces(kind_lab)
@@ -96,6 +96,27 @@ def test_a_user_with_the_documented_rights(kind_lab: KubernetesLab, restricted: 
     assert inventory["notes"] == ["not to be read with this user's rights: CoreDNS, kube-proxy mode, node"]
     assert (lab.cell(strategy) / "logs" / "Corefile").read_text(encoding="utf-8").startswith("not to be had: ")
     assert other_namespaces(kind_lab) == before
+
+
+def test_a_control_plane_needs_the_second_role(kind_lab: KubernetesLab, restricted: Path) -> None:
+    lab = kind_lab.existing(restricted, in_cluster_image(kind_lab), lab_namespace=NAMESPACE)
+    refused = lab.play(strategy="lookaside")
+    assert refused.code != 0
+    assert "create roles.rbac.authorization.k8s.io, create rolebindings.rbac.authorization.k8s.io." in refused.errors
+    name, namespace = "grpc-lb-lab-control-planes", f"--namespace={NAMESPACE}"
+    kind_lab.kubectl("apply", namespace, "--filename=-", stdin=documented_role(name))
+    kind_lab.kubectl("create", "rolebinding", name, namespace, f"--role={name}", f"--user={USER}")
+    try:
+        before = other_namespaces(kind_lab)
+        run = lab.play(strategy="lookaside")
+        assert run.code == 0, run.screen
+        assert other_namespaces(kind_lab) == before
+        # Another strategy leaves no right behind.
+        assert lab.play(strategy="service").code == 0
+        left = kind_lab.kubectl("get", "roles,rolebindings", namespace, "--output=name").split()
+        assert [item for item in left if item.endswith("/lookaside")] == []
+    finally:
+        kind_lab.kubectl("delete", "role,rolebinding", name, namespace)
 
 
 def in_cluster_image(lab: KubernetesLab) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import signal
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,7 +135,7 @@ def test_ctrl_c_waits_until_ansibles_queue_is_unlocked(monkeypatch):
     told = []
 
     def put(queue, thing):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         time.sleep(0.01)
         told.append(thing)
 

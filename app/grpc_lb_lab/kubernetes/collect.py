@@ -49,19 +49,19 @@ RESULT = "LB-LAB-RESULT "
 def collect(kubectl: Kubectl, folder: Path) -> list[str]:
     """Write all that can be had into ``folder`` and return the names of the files.
 
-    What cannot be had (a restricted user, a cluster that is gone) leaves a file that says why. A file that was written
-    during the run is kept. Raises ``ArtifactError`` when the folder cannot be written.
+    What cannot be had (a restricted user, a cluster that is gone) leaves a file that says why. A file that is there is
+    kept: it was written when something broke, before the pods went. Raises ``ArtifactError`` when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        wanted = {name: words for name, words in FILES.items() if not (folder / name).exists()}
         with ThreadPoolExecutor(4) as pool:
-            texts = dict(zip(FILES, pool.map(lambda words: _output(kubectl, words), FILES.values()), strict=True))
-        written = [name for name, text in texts.items() if text]
-        for name in written:
-            (folder / name).write_text(texts[name], encoding="utf-8")
+            texts = dict(zip(wanted, pool.map(lambda words: _output(kubectl, words), wanted.values()), strict=True))
+        for name, text in texts.items():
+            (folder / name).write_text(text or "nothing\n", encoding="utf-8")
     except OSError as error:
         raise ArtifactError(f"{error.filename or folder}: {error.strerror}") from error
-    return written
+    return list(wanted)
 
 
 def _output(kubectl: Kubectl, words: Sequence[str]) -> str:

@@ -34,10 +34,12 @@ def add_parsers(subparsers: Any) -> None:
     prepare.add_argument(
         "--images", nargs="+", required=True, metavar="REFERENCE", help="servers of others are removed"
     )
+    prepare.add_argument("--control-plane", action="store_true", help="check the rights to install one too")
     wait = _add_client(commands, "wait", "wait until all servers are in service", _wait)
     wait.add_argument("--replicas", type=int, required=True, metavar="N")
     wait.add_argument("--port", type=int, default=50051)
     wait.add_argument("--limit", type=float, default=120.0, metavar="SECONDS")
+    wait.add_argument("--gateway", metavar="HOST[:PORT]", help="there is one; empty: at its node's address and port")
     _add_load(commands)
     collect = _add_client(commands, "collect", "keep events, descriptions and logs", _collect)
     collect.add_argument("--logs", type=Path, required=True, metavar="DIR")
@@ -73,7 +75,9 @@ def _add_load(commands: Any) -> None:
     load.add_argument("--inventory", type=Path, required=True, metavar="FILE", help="inventory.json, written")
     load.add_argument("--logs", type=Path, required=True, metavar="DIR")
     load.add_argument("--cluster", default="kind", choices=("kind", "existing"))
-    load.add_argument("--envoy-image", default="", metavar="REFERENCE", help="for the report's versions")
+    load.add_argument(
+        "--image", action="append", default=[], metavar="KIND=REFERENCE", help="of a proxy, for the report's versions"
+    )
     load.add_argument("--limit", type=float, default=900.0, metavar="SECONDS")
     load.add_argument("--watch-pid", type=int, default=0, metavar="PID", help="end the load when this process ends")
 
@@ -164,7 +168,7 @@ def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
         say(f"kubeconfig context {kubectl.context}, namespace {kubectl.namespace}")
     namespace.check_answers(kubectl)
     created = namespace.ensure(kubectl)
-    namespace.check_rights(kubectl)
+    namespace.check_rights(kubectl, control_plane=arguments.control_plane)
     digest = used.chart_digest(arguments.images)
     if not is_kind:
         used.remember(arguments.state, kubectl)
@@ -174,16 +178,21 @@ def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _wait(arguments: argparse.Namespace) -> dict[str, Any]:
-    from grpc_lb_lab.kubernetes import forward, rollout
+    from grpc_lb_lab.kubernetes import forward, gateway, pods, rollout
 
-    servers = rollout.wait(_kubectl(arguments), arguments.replicas, arguments.limit)
+    kubectl = _kubectl(arguments)
+    servers = rollout.wait(kubectl, arguments.replicas, arguments.limit)
+    edge = {} if arguments.gateway is None else {"gateway": gateway.address(kubectl, arguments.gateway)}
     targets = {
-        "endpoints": ",".join(sorted(f"{pod['status']['podIP']}:{arguments.port}" for pod in servers)),
+        "endpoints": ",".join(sorted(f"{pods.replica(pod).ip}:{arguments.port}" for pod in servers)),
         "service": f"echo:{arguments.port}",
         "headless": f"echo-headless:{arguments.port}",
         "sidecar": "127.0.0.1:15001",
         "sidecar_admin": "127.0.0.1:9901",
         "port-forward": f"127.0.0.1:{forward.free_port()}",
+        "lookaside": "lookaside:50052",
+        "xds": "xds:50053",
+        **edge,
     }
     return {"changed": False, "targets": targets, "dns": ""}
 
@@ -195,7 +204,7 @@ def _load(arguments: argparse.Namespace) -> dict[str, Any]:
         _kubectl(arguments),
         run.Files(arguments.plan, arguments.results, arguments.inventory, arguments.logs),
         cluster=arguments.cluster,
-        envoy_image=arguments.envoy_image,
+        images=dict(item.split("=", 1) for item in arguments.image if "=" in item),
         limit_s=arguments.limit,
         owner=arguments.watch_pid,
     )

@@ -33,6 +33,13 @@ RIGHTS = (
     ("list", "discovery.k8s.io", "endpointslices", ""),
     ("list", "", "events", ""),
 )
+# A control plane watches EndpointSlices, so it gets a Role; only who may make one can install lookaside or xds.
+CONTROL_PLANE_RIGHTS = (
+    ("create", "rbac.authorization.k8s.io", "roles", ""),
+    ("create", "rbac.authorization.k8s.io", "rolebindings", ""),
+    ("get", "discovery.k8s.io", "endpointslices", ""),
+    ("watch", "discovery.k8s.io", "endpointslices", ""),
+)
 
 
 @dataclass(frozen=True)
@@ -93,9 +100,10 @@ def _manifest(namespace: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
 
 
-def check_rights(kubectl: Kubectl) -> None:
+def check_rights(kubectl: Kubectl, *, control_plane: bool = False) -> None:
     """Ask the cluster whether this user may do what the lab does; one request for all."""
-    reviews = [_review(kubectl.namespace, *right) for right in RIGHTS]
+    rights = (*RIGHTS, *(CONTROL_PLANE_RIGHTS if control_plane else ()))
+    reviews = [_review(kubectl.namespace, *right) for right in rights]
     answer = kubectl.run(
         "create",
         "--filename=-",
@@ -104,7 +112,7 @@ def check_rights(kubectl: Kubectl) -> None:
     )
     refused = [
         _words(*right)
-        for right, review in zip(RIGHTS, _reviews(answer), strict=True)
+        for right, review in zip(rights, _reviews(answer), strict=True)
         if not review["status"].get("allowed")
     ]
     if refused:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.kubernetes import collect, forward, inventory, load, pods, rollout
+from grpc_lb_lab.kubernetes import collect, gateway, inventory, load, outside, pods, rollout
 from grpc_lb_lab.report.errors import ArtifactError
 from grpc_lb_lab.report.model import Inventory, Plan, from_dict, to_dict
 
@@ -30,21 +30,28 @@ class Files:
     logs: Path
 
 
-def run(kubectl: Kubectl, files: Files, *, cluster: str, envoy_image: str, limit_s: float, owner: int = 0) -> None:
-    """Follow the load (or, for port-forward, send it), then write results and inventory.
+# How the load is sent where the client is outside of the cluster, by client.target.
+OUTSIDE = {"port-forward": outside.through_port_forward, "gateway": gateway.load}
 
-    ``owner`` is the process that wants the load; when it ends, so does the load. Raises ``LabError`` naming what broke;
-    what was collected until then stays.
+
+def run(
+    kubectl: Kubectl, files: Files, *, cluster: str, images: dict[str, str], limit_s: float, owner: int = 0
+) -> None:
+    """Follow the load (or, where the client is outside, send it), then write results and inventory.
+
+    ``images`` are those of proxies, by kind; the report names the ones that the strategy uses. ``owner`` is the process
+    that wants the load; when it ends, so does the load. Raises ``LabError`` naming what broke; what was collected until
+    then stays.
     """
     plan = _plan(files.plan)
-    target, proxied = plan.strategy["client"]["target"], "envoy" in plan.strategy
+    target, proxied = plan.strategy["client"]["target"], bool(plan.strategy.get("envoy", {}).get("client"))
     with ThreadPoolExecutor(2) as pool:
         servers = _servers(kubectl)
-        images = {"Envoy": envoy_image} if proxied else {}
-        taken = pool.submit(inventory.take, kubectl, cluster, servers, images)
+        taken = pool.submit(inventory.take, kubectl, cluster, servers, used(images, plan.strategy))
         try:
-            if target == "port-forward":
-                forward.load(kubectl, files.plan, files.results, files.logs, servers, limit_s, _watcher(owner))
+            if target in OUTSIDE:
+                where = (files.plan, files.results, files.logs)
+                OUTSIDE[target](outside.Errand(kubectl, *where, servers, limit_s, _watcher(owner)))
             else:
                 _follow(kubectl, files, plan, proxied, pool, limit_s, _watcher(owner))
         finally:
@@ -73,6 +80,15 @@ def _follow(
         kubectl.attempt("delete", "job", "load", "--ignore-not-found", "--wait=false", "--cascade=foreground")
         raise
     load.write_results(following, files.results, files.logs)
+
+
+def used(images: dict[str, str], strategy: dict[str, Any]) -> dict[str, str]:
+    """Return the images of the proxies that a strategy has, under the programs' own names."""
+    names = {"envoy": "Envoy", "nginx": "nginx", "haproxy": "HAProxy"}
+    envoy = strategy.get("envoy", {})
+    kinds = {"envoy"} if envoy.get("client") or envoy.get("server") else set()
+    kinds |= {strategy["gateway"]["proxy"]} if "gateway" in strategy else set()
+    return {names[kind]: images[kind] for kind in sorted(kinds) if images.get(kind)}
 
 
 def _servers(kubectl: Kubectl) -> list[pods.Pod]:

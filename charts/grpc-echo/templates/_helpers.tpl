@@ -1,18 +1,22 @@
-{{/* Name of what this release makes. The servers' name is fixed: strategies and Envoy files call them `echo`. */}}
+{{/*
+Name of what this release makes. The servers' name is fixed: strategies and Envoy files call them `echo`. What stands
+beside them (gateway, lookaside, xds) is a `component`: the root with that key added, as in
+`merge (dict "component" "gateway") .`, and has the component's name.
+*/}}
 {{- define "grpc-echo.name" -}}
-{{- if eq .Values.part "servers" }}echo{{ else }}{{ .Release.Name }}{{ end }}
+{{- if .component }}{{ .component }}{{ else if eq .Values.part "servers" }}echo{{ else }}{{ .Release.Name }}{{ end }}
 {{- end }}
 
 {{/* Labels that select pods. */}}
 {{- define "grpc-echo.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: {{ .component | default .Values.part }}
 {{- end }}
 
 {{/* Labels of every object. */}}
 {{- define "grpc-echo.labels" -}}
 {{ include "grpc-echo.selectorLabels" . }}
-app.kubernetes.io/component: {{ .Values.part }}
 app.kubernetes.io/part-of: grpc-lb-lab
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -20,10 +24,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 grpc-lb-lab/strategy: {{ .Values.strategy.name }}
 {{- end }}
 
-{{/* What every pod says about itself beside its containers: no rights, no root. */}}
+{{/* What every pod says about itself beside its containers: no root, and no rights but for who has an `account`. */}}
 {{- define "grpc-echo.pod" -}}
-serviceAccountName: {{ include "grpc-echo.name" . }}
-automountServiceAccountToken: false
+serviceAccountName: {{ .account | default (ternary "echo" .Release.Name (eq .Values.part "servers")) }}
+automountServiceAccountToken: {{ hasKey . "account" }}
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
@@ -55,12 +59,26 @@ capabilities: {drop: [ALL]}
   valueFrom: {fieldRef: {fieldPath: status.podIP}}
 {{- end }}
 
+{{/* The port of a control plane; app/grpc_lb_lab/local/addresses.py has the same. */}}
+{{- define "grpc-echo.controlPlanePort" -}}
+{{- get (dict "lookaside" "50052" "xds" "50053") .Values.controlPlane }}
+{{- end }}
+
+{{/* The port of a server that has an Envoy beside it; the Envoy has the port of the Services. */}}
+{{- define "grpc-echo.portBehind" -}}
+{{- if eq (int .Values.port) 50061 }}50062{{ else }}50061{{ end }}
+{{- end }}
+
 {{/* Arguments of the server that the strategy's `server` asks for. */}}
 {{- define "grpc-echo.serverArgs" -}}
 {{- $server := .Values.server | default dict }}
 {{- $keepalive := $server.keepalive | default dict }}
 - server
+{{- if (.Values.envoy | default dict).server }}
+- --listen=127.0.0.1:{{ include "grpc-echo.portBehind" . }}
+{{- else }}
 - --listen=0.0.0.0:{{ int .Values.port }}
+{{- end }}
 - --drain-delay-s=0
 {{- with $keepalive.minIntervalMs }}
 - --keepalive-min-interval-ms={{ int64 . }}
@@ -85,21 +103,79 @@ What is no value of the chart's own comes from the strategy file.
 {{- range list "requests" "duration_s" "rate_rps" }}
 {{- if not (hasKey $load .) }}{{ $_ := set $load . nil }}{{ end }}
 {{- end }}
-{{- $strategy := omit .Values "part" "replicas" "port" "digest" "images" "resources" "drain" "plan" "loadLimitS" "global" }}
+{{- $strategy := omit .Values "part" "replicas" "port" "digest" "images" "resources" "drain" "plan" "loadLimitS" "clusterDns" "global" }}
 {{- merge (dict "load" $load "strategy" $strategy) .Values.plan | toPrettyJson }}
 {{- end }}
 
-{{/* An Envoy bootstrap file of the chart with its placeholders filled. Takes root, file, listen. */}}
-{{- define "grpc-echo.envoy" -}}
-{{- $keys := .root.Values.client.keys | default dict }}
-{{- $text := .root.Files.Get (printf "files/envoy/%s" .file)
-  | replace "${LB_POLICY}" .root.Values.envoy.lbPolicy
+{{/* A proxy's file of the chart with its placeholders filled. Takes root, file (under files/), listen. */}}
+{{- define "grpc-echo.fill" -}}
+{{- $values := .root.Values }}
+{{- $host := printf "echo-headless.%s.svc.%s" .root.Release.Namespace $values.clusterDns.domain }}
+{{- $text := .root.Files.Get (printf "files/%s" .file)
+  | replace "${LB_POLICY}" (($values.envoy | default dict).lbPolicy | default "ROUND_ROBIN")
+  | replace "${HASH_HEADER}" (($values.client.keys | default dict).header | default "${HASH_HEADER}")
   | replace "${LISTEN_ADDRESS}" .listen
   | replace "${ADMIN_ADDRESS}" "0.0.0.0"
-  | replace "${HASH_HEADER}" ($keys.header | default "${HASH_HEADER}")
-  | replace "${ECHO_PORT}" (toString (int .root.Values.port)) }}
+  | replace "${SERVER_ADDRESS}" "127.0.0.1"
+  | replace "${SERVER_PORT}" (include "grpc-echo.portBehind" .root)
+  | replace "${NGINX_RESOLVER}" $values.clusterDns.server
+  | replace "${NGINX_SERVERS}" (printf "server %s:%d resolve;" $host (int $values.port))
+  | replace "${HAPROXY_NAMESERVER}" "parse-resolv-conf"
+  | replace "${HAPROXY_SLOTS}" (max 250 (int $values.replicas) | toString)
+  | replace "${ECHO_HOST}" $host
+  | replace "${ECHO_PORT}" (toString (int $values.port)) }}
 {{- if contains "${" $text }}
-{{- fail (printf "files/envoy/%s has a placeholder that nobody fills: %s" .file (regexFind "\\$\\{[^}]*\\}" $text)) }}
+{{- fail (printf "files/%s has a placeholder that nobody fills: %s" .file (regexFind "\\$\\{[^}]*\\}" $text)) }}
 {{- end }}
 {{- $text }}
+{{- end }}
+
+{{/* The file of the Envoy beside every server. */}}
+{{- define "grpc-echo.serverEnvoy" -}}
+{{- include "grpc-echo.fill" (dict "root" . "file" (printf "envoy/%s" .Values.envoy.server) "listen" "0.0.0.0") }}
+{{- end }}
+
+{{/* The file of the proxy at the edge. */}}
+{{- define "grpc-echo.gatewayFile" -}}
+{{- include "grpc-echo.fill" (dict "root" . "file" (printf "gateway/%s" .Values.gateway.config) "listen" "0.0.0.0") }}
+{{- end }}
+
+{{/* Envoy as a native sidecar: it starts before the containers and ends after them. Takes root, admin (its port). */}}
+{{- define "grpc-echo.sidecar" -}}
+- name: envoy
+  image: {{ .root.Values.images.envoy | quote }}
+  imagePullPolicy: {{ .root.Values.images.pullPolicy }}
+  restartPolicy: Always
+  command: [envoy]
+  args: [-c, /etc/envoy/envoy.yaml, --concurrency, "1", --disable-hot-restart, --log-level, warning]
+  ports:
+    - name: admin
+      containerPort: {{ .admin }}
+  startupProbe:
+    httpGet: {path: /ready, port: admin}
+    periodSeconds: 1
+    failureThreshold: 60
+  readinessProbe:
+    httpGet: {path: /ready, port: admin}
+    periodSeconds: 5
+  resources:
+    {{- toYaml .root.Values.resources.envoy | nindent 4 }}
+  securityContext:
+    {{- include "grpc-echo.securityContext" .root | nindent 4 }}
+  volumeMounts:
+    - name: envoy
+      mountPath: /etc/envoy
+      readOnly: true
+{{- end }}
+
+{{/* Command of the proxy at the edge: in the foreground, one worker. nginx keeps its pid and its spool in /tmp. */}}
+{{- define "grpc-echo.gatewayCommand" -}}
+{{- $file := printf "/etc/gateway/%s" .Values.gateway.config }}
+{{- if eq .Values.gateway.proxy "envoy" -}}
+[envoy, -c, {{ $file }}, --concurrency, "1", --disable-hot-restart, --log-level, warning]
+{{- else if eq .Values.gateway.proxy "nginx" -}}
+[nginx, -p, /tmp/, -e, stderr, -c, {{ $file }}]
+{{- else -}}
+[haproxy, -db, -f, {{ $file }}]
+{{- end }}
 {{- end }}

@@ -11,17 +11,32 @@
 {{- if and $envoy.client (not $envoy.lbPolicy) }}
 {{- $messages = append $messages "envoy.client is set, so envoy.lbPolicy must be set, for example to ROUND_ROBIN" }}
 {{- end }}
-{{- if and $envoy.client (not (.Files.Get (printf "files/envoy/%s" $envoy.client))) }}
-{{- $messages = append $messages (printf "envoy.client: there is no files/envoy/%s in the chart" $envoy.client) }}
+{{- range $key := list "client" "server" }}
+{{- $file := get $envoy $key }}
+{{- if and $file (not ($.Files.Get (printf "files/envoy/%s" $file))) }}
+{{- $messages = append $messages (printf "envoy.%s: there is no files/envoy/%s in the chart" $key $file) }}
 {{- end }}
-{{- if and (eq .Values.part "load") (eq .Values.client.target "port-forward") }}
-{{- $messages = append $messages "client.target is port-forward: the client runs outside the cluster, so there is no load to install" }}
+{{- end }}
+{{- with .Values.gateway }}
+{{- if not ($.Files.Get (printf "files/gateway/%s" .config)) }}
+{{- $messages = append $messages (printf "gateway.config: there is no files/gateway/%s in the chart" .config) }}
+{{- end }}
+{{- if ne $.Values.client.target "gateway" }}
+{{- $messages = append $messages (printf "gateway is set, so client.target must be gateway, not %s" $.Values.client.target) }}
+{{- end }}
+{{- end }}
+{{- if and (eq .Values.client.target "gateway") (not .Values.gateway) }}
+{{- $messages = append $messages "client.target is gateway, so gateway must name a proxy and its file" }}
+{{- end }}
+{{- $plane := .Values.controlPlane | default "" }}
+{{- if and (or $plane (has .Values.client.target (list "lookaside" "xds"))) (ne $plane .Values.client.target) }}
+{{- $messages = append $messages (printf "controlPlane and client.target must be the same, not %q and %s" $plane .Values.client.target) }}
+{{- end }}
+{{- if and (eq .Values.part "load") (has .Values.client.target (list "gateway" "port-forward")) }}
+{{- $messages = append $messages (printf "client.target is %s: the client runs outside the cluster, so there is no load to install" .Values.client.target) }}
 {{- end }}
 {{- if and (eq .Values.part "load") .Values.plan.load.requests .Values.plan.load.duration_s }}
 {{- $messages = append $messages "plan.load: set requests or duration_s, not both (--set plan.load.requests=null)" }}
-{{- end }}
-{{- if or .Values.gateway .Values.controlPlane $envoy.server }}
-{{- $messages = append $messages "gateway, controlPlane and envoy.server: this chart has no templates for them; use -e lab_cluster=local" }}
 {{- end }}
 {{- with .Values.strategy.replicas }}
 {{- if and (eq $.Values.part "servers") (ne (int .) (int $.Values.replicas)) }}

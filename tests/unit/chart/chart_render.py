@@ -39,8 +39,8 @@ def objects(strategy: dict[str, Any], part: str, **values: Any) -> list[dict[str
 
 
 def parts(strategy: dict[str, Any]) -> list[str]:
-    """Return the releases that a strategy has: with port-forward the client runs outside."""
-    return ["servers"] if strategy["client"]["target"] == "port-forward" else list(RELEASES)
+    """Return the releases that a strategy has: with gateway and port-forward the client runs outside."""
+    return ["servers"] if strategy["client"]["target"] in ("gateway", "port-forward") else list(RELEASES)
 
 
 def goldens() -> dict[Path, str]:

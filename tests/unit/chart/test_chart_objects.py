@@ -72,8 +72,9 @@ def test_every_pod_is_restricted_and_modest(name: str, part: str) -> None:
     assert specs
     for spec in specs:
         assert unrestricted(spec) == []
-        assert spec["automountServiceAccountToken"] is False
-        assert spec["serviceAccountName"] in ("echo", "load")
+        plane = STRATEGIES[name].get("controlPlane", "")
+        assert spec["serviceAccountName"] in ("echo", "load", plane)
+        assert spec["automountServiceAccountToken"] is (spec["serviceAccountName"] == plane)
         for container in containers(spec):
             assert set(container["resources"]["requests"]) == {"cpu", "memory"}
             assert "cpu" not in container["resources"]["limits"]
@@ -147,7 +148,7 @@ def load_plan(**load: Any) -> dict[str, Any]:
     return {"run": "r1", "scenario": "steady", "load": load, "targets": targets, "dns": ""}
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "port-forward"])
+@pytest.mark.parametrize("name", [name for name, part in CASES if part == "load"])
 @pytest.mark.parametrize(
     "load",
     [
@@ -198,3 +199,98 @@ def test_pull_secrets_and_images_reach_every_pod() -> None:
         for spec in pod_specs(chart_render.objects(STRATEGIES["envoy"], part, images=images)):
             assert spec["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
             assert {container["image"] for container in containers(spec)} <= {images["app"], images["envoy"]}
+
+
+PLANES = {"lookaside": 50052, "xds": 50053}
+
+
+@pytest.mark.parametrize(("plane", "port"), PLANES.items())
+def test_a_control_plane_may_watch_endpointslices_and_nothing_else(plane: str, port: int) -> None:
+    objects = chart_render.objects(STRATEGIES[plane], "servers")
+    role, binding = one(objects, "Role"), one(objects, "RoleBinding")
+    slices = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}
+    assert role["rules"] == [slices]
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": plane}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": plane, "namespace": "grpc-lb-lab"}]
+    assert one(objects, "ServiceAccount", plane)
+    deployment = one(objects, "Deployment", plane)["spec"]["template"]
+    container = deployment["spec"]["containers"][0]
+    assert container["args"] == [plane, f"--listen=0.0.0.0:{port}", "--kubernetes-namespace=grpc-lb-lab"]
+    assert {container[f"{probe}Probe"]["grpc"]["port"] for probe in ("startup", "readiness", "liveness")} == {port}
+    service = one(objects, "Service", plane)["spec"]
+    assert service["selector"].items() <= deployment["metadata"]["labels"].items()
+    assert [item["port"] for item in service["ports"]] == [port]
+
+
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in PLANES])
+def test_nobody_else_gets_a_role(name: str) -> None:
+    for part in chart_render.parts(STRATEGIES[name]):
+        assert not {"Role", "RoleBinding"} & {item["kind"] for item in chart_render.objects(STRATEGIES[name], part)}
+
+
+@pytest.mark.parametrize("name", ["gateway", "gateway-nginx", "gateway-haproxy", *PLANES])
+def test_what_stands_beside_the_servers_gets_no_calls_of_theirs(name: str) -> None:
+    objects = chart_render.objects(STRATEGIES[name], "servers")
+    selectors = [one(objects, "Service", service)["spec"]["selector"] for service in ("echo", "echo-headless")]
+    selectors.append(one(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"])
+    beside = one(objects, "Deployment", name if name in PLANES else "gateway")["spec"]["template"]["metadata"]["labels"]
+    assert not any(selector.items() <= beside.items() for selector in selectors)
+    servers = one(objects, "Deployment", "echo")["spec"]["template"]["metadata"]["labels"]
+    assert all(selector.items() <= servers.items() for selector in selectors)
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "line"),
+    [
+        ("gateway", "envoy", "address: echo-headless.grpc-lb-lab.svc.cluster.local, port_value: 50099"),
+        ("gateway-nginx", "nginx", "server echo-headless.grpc-lb-lab.svc.cluster.local:50099 resolve;"),
+        ("gateway-haproxy", "haproxy", "replica 1-250 echo-headless.grpc-lb-lab.svc.cluster.local:50099 proto h2"),
+    ],
+)
+def test_a_gateway_is_reached_from_outside_and_knows_the_replicas(name: str, program: str, line: str) -> None:
+    images = {"nginx": "mirror/nginx:1", "haproxy": "mirror/haproxy:1", "envoy": "mirror/envoy:1"}
+    objects = chart_render.objects(STRATEGIES[name], "servers", port=50099, images=images)
+    config = one(objects, "ConfigMap", "gateway")["data"]
+    assert list(config) == [STRATEGIES[name]["gateway"]["config"]]
+    assert line in next(iter(config.values()))
+    pod = one(objects, "Deployment", "gateway")["spec"]["template"]
+    container = pod["spec"]["containers"][0]
+    assert container["image"] == images[program]
+    assert container["command"][0] == program
+    assert f"/etc/gateway/{next(iter(config))}" in container["command"]
+    service = one(objects, "Service", "gateway")["spec"]
+    assert (service["type"], [item["name"] for item in service["ports"]]) == ("NodePort", ["grpc"])
+    assert service["selector"].items() <= pod["metadata"]["labels"].items()
+    # nginx counts every request, also one for its status page; the report compares that count.
+    assert ("httpGet" in container["readinessProbe"]) is (program != "nginx")
+
+
+def test_a_changed_proxy_file_makes_new_pods() -> None:
+    def noted(name: str, **values: Any) -> list[str]:
+        objects = chart_render.objects(STRATEGIES[name], "servers", **values)
+        pods = [item["spec"]["template"] for item in objects if item["kind"] == "Deployment"]
+        return [pod["metadata"]["annotations"].get("grpc-lb-lab/config", "") for pod in pods]
+
+    for name in ("gateway", "envoy-both"):
+        assert noted(name) == noted(name, digest="x")
+        assert noted(name) != noted(name, port=50099)
+
+
+def test_the_envoy_beside_a_server_is_the_only_way_to_it() -> None:
+    objects = chart_render.objects(STRATEGIES["envoy-both"], "servers")
+    spec = one(objects, "Deployment")["spec"]["template"]["spec"]
+    sidecar, server = spec["initContainers"][0], spec["containers"][0]
+    assert sidecar["restartPolicy"] == "Always"
+    assert server["args"][1] == "--listen=127.0.0.1:50061"
+    assert server["readinessProbe"]["grpc"] == {"port": 50051}
+    config = one(objects, "ConfigMap", "echo-envoy")["data"]["envoy.yaml"]
+    assert "{address: 0.0.0.0, port_value: 50051}" in config
+    assert "{address: 127.0.0.1, port_value: 50061}" in config
+    assert "{address: 0.0.0.0, port_value: 9902}" in config, "clients read its counters"
+    taken = one(chart_render.objects(STRATEGIES["envoy-both"], "servers", port=50061), "Deployment")
+    assert taken["spec"]["template"]["spec"]["containers"][0]["args"][1] == "--listen=127.0.0.1:50062"
+
+
+def test_the_hash_header_comes_from_the_strategy() -> None:
+    config = one(chart_render.objects(STRATEGIES["envoy-maglev"], "load"), "ConfigMap", "load-envoy")
+    assert "header: {header_name: x-user}" in config["data"]["envoy.yaml"]

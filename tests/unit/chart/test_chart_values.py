@@ -40,7 +40,8 @@ def test_every_default_is_in_the_schema_and_valid() -> None:
     assert chart_render.render(STRATEGIES["service"], "servers")
     defaults = helm_python.values_from_yaml((chart_render.CHART / "values.yaml").read_text(encoding="utf-8"))
     assert set(defaults) < set(SCHEMA["properties"])
-    assert not set(defaults) & {"strategy", "client", "server", "envoy"}, "a default would leak into the plan"
+    of_strategy = {"strategy", "client", "server", "envoy", "gateway", "controlPlane", "load"}
+    assert not set(defaults) & of_strategy, "a default would leak into the plan"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,8 @@ def test_every_default_is_in_the_schema_and_valid() -> None:
     [
         {"replica": 5},
         {"images": {"application": "x"}},
+        {"clusterDns": {"domains": "x"}},
+        {"clusterDns": {"server": "two words"}},
         {"resources": {"app": {"request": {}}}},
         {"resources": {"app": {"limits": {"gpu": 1}}}},
         {"plan": {"load": {"request": 10}}},
@@ -80,7 +83,14 @@ def test_without_a_strategy_file() -> None:
         ({"envoy": {"client": "none.yaml"}}, ["envoy.lbPolicy must be set", "there is no files/envoy/none.yaml"]),
         ({"client": {"channel": "pick_first", "target": "service"}}, ["client.target must be sidecar, not service"]),
         ({"client": {"channel": "pick_first", "target": "port-forward"}}, ["the client runs outside the cluster"]),
-        ({"controlPlane": "xds"}, ["this chart has no templates for them"]),
+        ({"controlPlane": "xds"}, ["controlPlane and client.target must be the same"]),
+        (
+            {"gateway": {"proxy": "nginx", "config": "none.conf"}},
+            ["there is no files/gateway/none.conf", "client.target must be gateway, not sidecar"],
+        ),
+        ({"client": {"channel": "pick_first", "target": "gateway"}}, ["gateway must name a proxy", "runs outside"]),
+        ({"client": {"channel": "xds", "target": "xds"}}, ["controlPlane and client.target must be the same"]),
+        ({"envoy": {"server": "none.yaml"}}, ["envoy.server: there is no files/envoy/none.yaml"]),
         ({"plan": {"load": {"requests": 1, "duration_s": 1}}}, ["set requests or duration_s, not both"]),
     ],
 )

@@ -140,12 +140,20 @@ def test_rights_that_are_missing_are_named(program: Program) -> None:
     namespace.check_rights(Kubectl("ns"))
 
 
-def documented_rules() -> list[dict[str, Any]]:
+def test_only_a_control_plane_needs_the_right_to_make_roles(program: Program) -> None:
+    program("kubectl", rights_kubectl("rolebindings"))
+    namespace.check_rights(Kubectl("ns"))
+    with pytest.raises(LabError, match=r"create rolebindings\.rbac\.authorization\.k8s\.io\. docs/"):
+        namespace.check_rights(Kubectl("ns"), control_plane=True)
+
+
+def documented_rules(name: str = "grpc-lb-lab") -> list[dict[str, Any]]:
     text = (REPO / "docs" / "existing-clusters.md").read_text(encoding="utf-8")
     documents = [
         item for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for item in yaml.safe_load_all(block)
     ]
-    return next(item["rules"] for item in documents if item.get("kind") == "Role")
+    roles = {item["metadata"]["name"]: item["rules"] for item in documents if item.get("kind") == "Role"}
+    return list(roles[name])
 
 
 def is_granted(right: tuple[str, str, str, str], rules: list[dict[str, Any]]) -> bool:
@@ -158,7 +166,11 @@ def test_the_documented_role_grants_what_is_asked_for() -> None:
     rules = documented_rules()
     assert [right for right in namespace.RIGHTS if not is_granted(right, rules)] == []
     assert not is_granted(("create", "rbac.authorization.k8s.io", "roles", ""), rules)
-    assert not any("*" in rule[key] for rule in rules for key in ("verbs", "resources", "apiGroups"))
+    more = documented_rules("grpc-lb-lab-control-planes")
+    both = [*rules, *more]
+    assert [right for right in namespace.CONTROL_PLANE_RIGHTS if not is_granted(right, both)] == []
+    assert {resource for rule in more for resource in rule["resources"]} == {"roles", "rolebindings"}
+    assert not any("*" in rule[key] for rule in both for key in ("verbs", "resources", "apiGroups"))
 
 
 def helm(chart: str, status: str) -> str:
@@ -284,6 +296,10 @@ def test_what_is_not_to_be_had_leaves_a_reason(program: Program, tmp_path: Path)
     assert sorted(written) == sorted(collect.FILES)
     assert (tmp_path / "logs" / "Corefile").read_text() == "not to be had: Error (Forbidden): no\n"
     assert (tmp_path / "logs" / "load.log").read_text() == "text\n"
+    (tmp_path / "logs" / "load.log").write_text("from before")
+    (tmp_path / "logs" / "pods.txt").unlink()
+    assert collect.collect(Kubectl("ns"), tmp_path / "logs") == ["pods.txt"]
+    assert (tmp_path / "logs" / "load.log").read_text() == "from before"
 
 
 def test_errors_of_the_command_are_one_line(program: Program, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,6 +119,29 @@ def test_not_yet_in_service(spoil: Any) -> None:
     assert not rollout.in_service(objects, 2)
 
 
+def gateway(*, ready: bool = True, address: str = "10.0.0.9") -> list[dict[str, Any]]:
+    objects = [deployment(replicas=1, updatedReplicas=1, availableReplicas=int(ready))]
+    objects += [make("g-1", ready=ready, ip="10.0.0.9"), endpoint_slice("gateway", address, ready=ready)]
+    for item in objects:
+        item["metadata"].setdefault("labels", {})[rollout.COMPONENT] = "gateway"
+    return objects
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [gateway(ready=False), gateway(address="10.0.0.8"), gateway()[:2]],
+    ids=["not ready", "another address", "no slice"],
+)
+def test_what_stands_beside_the_servers_is_waited_for(beside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "POLL_S", 0)
+    kubectl = FakeKubectl([*world(), *beside])
+    with pytest.raises(LabError, match="only 2 of 2 servers got ready within 60 s: "):
+        rollout.wait(kubectl, 2, 60, clock=ticking(1))  # type: ignore[arg-type]
+    kubectl.objects = [*world(), *gateway()]
+    found = rollout.wait(kubectl, 2, 60, clock=ticking(1))  # type: ignore[arg-type]
+    assert [pods.name(pod) for pod in found] == ["e-1", "e-2"]
+
+
 class FakeKubectl:
     """Shows the same objects for ever."""
 

@@ -50,7 +50,9 @@ def collect(kubectl: Kubectl, folder: Path) -> list[str]:
     """Write all that can be had into ``folder`` and return the names of the files.
 
     What cannot be had (a restricted user, a cluster that is gone) leaves a file that says why. A file that is there is
-    kept: it was written when something broke, before the pods went. Raises ``ArtifactError`` when the folder cannot be written.
+    kept: it was written when something broke, before the pods went.
+
+    Raises ``ArtifactError`` when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 # `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lab compare test test-kubernetes lock generate clean
+.PHONY: help setup lab compare test test-kubernetes lock golden generate clean
 
 STRATEGY ?= service
 ARGS ?=
@@ -32,6 +32,9 @@ test-kubernetes: setup ## Run the lab on a real kind cluster
 lock: setup ## Write requirements/*.txt anew from requirements/*.in
 	@for name in image lab; do .venv/bin/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate --no-header \
 	  --no-emit-index-url --python-version 3.12 --output-file requirements/$$name.txt requirements/$$name.in; done
+
+golden: setup ## Write the chart's golden renders in tests/golden anew
+	@scripts/golden
 
 generate: setup ## Write anew what follows from other files: code from proto/, page and scenario from each strategy
 	@scripts/generate app

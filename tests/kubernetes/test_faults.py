@@ -45,6 +45,8 @@ def test_a_client_pod_that_is_lost(cluster: KubernetesLab, how: str) -> None:
     assert ("was killed by signal 9" if how == "killed" else pod) in screen
     # Collected before the lab takes the pod away; of a deleted one only the events are left by then.
     assert pod in logs(cluster, "service", "events.txt" if how == "deleted" else "pods.txt")
+    if how == "killed":
+        assert f"Name:             {pod}" in logs(cluster, "service", "describe.txt")
     assert logs(cluster, "service", "load.log")
     passes(cluster)
 

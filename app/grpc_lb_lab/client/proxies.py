@@ -28,19 +28,28 @@ def read_counters(admin: str) -> dict[str, int]:
 
     Raises ``OSError`` when the admin interface does not answer or answers something else.
     """
-    url = f"http://{admin}/stats?format=json&usedonly"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # http_proxy is no way to loopback
     try:
-        with opener.open(url, timeout=TIMEOUT_S) as answer:
-            return add_up(
-                {
-                    entry["name"]: entry["value"]
-                    for entry in json.load(answer)["stats"]
-                    if entry.get("name", "").startswith("cluster.") and isinstance(entry.get("value"), int)
-                }
-            )
+        return add_up(
+            {
+                entry["name"]: entry["value"]
+                for entry in json.loads(_ask(admin, "stats?format=json&usedonly"))["stats"]
+                if entry.get("name", "").startswith("cluster.") and isinstance(entry.get("value"), int)
+            }
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OSError(f"the answer is not Envoy's: {error}") from error
+
+
+def read_text(admin: str) -> str:
+    """All figures of the proxy at ``admin`` as it writes them, a line each; raises ``OSError`` when it does not."""
+    return _ask(admin, "stats?usedonly").decode(errors="replace")
+
+
+def _ask(admin: str, path: str) -> bytes:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # http_proxy is no way to loopback
+    with opener.open(f"http://{admin}/{path}", timeout=TIMEOUT_S) as answer:
+        text: bytes = answer.read()
+        return text
 
 
 def add_up(entries: dict[str, int]) -> dict[str, int]:

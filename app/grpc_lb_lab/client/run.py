@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib.metadata
 import os
@@ -75,6 +76,7 @@ class Client:
         self._stop = stop
         self._together = together
         self._notes: list[str] = []
+        self._proxy_stats = ""
         payload = random.Random(f"{plan.load.seed}/{index}").randbytes(PAYLOAD_BYTES)
         self._request = echo_pb2.EchoRequest(payload=payload).SerializeToString()
 
@@ -109,6 +111,7 @@ class Client:
             warmup_requests=warmed.requests,
             warmup_s=round(warmed.seconds, 6),
             notes=[*warmed.notes, *self._notes],
+            proxy_stats=self._proxy_stats,
         )
 
     async def _meet(self) -> None:
@@ -228,6 +231,10 @@ class Client:
 
     async def _collect(self, before: dict[str, int] | None) -> tuple[list[ServerStats], list[ProxyStats]]:
         after = None if before is None else await self._read_proxy()
+        if after is not None and self._index == 0:
+            # Not earlier: what was never used is not in it. Not later: a sidecar ends with its pod.
+            with contextlib.suppress(OSError):
+                self._proxy_stats = await asyncio.to_thread(proxies.read_text, self._plan.targets["sidecar_admin"])
         proxy = (
             []
             if before is None or after is None

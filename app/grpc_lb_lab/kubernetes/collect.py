@@ -77,14 +77,16 @@ def _output(kubectl: Kubectl, words: Sequence[str]) -> str:
 
 
 def envoy(kubectl: Kubectl, clients: Sequence[pods.Pod], folder: Path) -> None:
-    """Keep the configuration and the hosts of the first client's Envoy, while it runs: it is gone with its pod."""
+    """Keep the configuration and the hosts of the first client's Envoy, while it runs: it is gone with its pod.
+
+    What it counted is in the client's own result: only the client knows when its last call has ended.
+    """
     first = min(clients, key=lambda pod: str(pod["metadata"]["name"]))
     base = f"/api/v1/namespaces/{kubectl.namespace}/pods/{first['metadata']['name']}:{ENVOY_ADMIN_PORT}/proxy"
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in (
         ("envoy-config.json", "config_dump"),
         ("envoy-clusters.txt", "clusters"),
-        ("envoy-stats.txt", "stats?usedonly"),
     ):
         text = _output(kubectl, ("get", "--raw", f"{base}/{path}"))
         if name.endswith(".json") and text.startswith("{"):

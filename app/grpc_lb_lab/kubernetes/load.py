@@ -222,9 +222,11 @@ def _read_objects(process: subprocess.Popen[str], events: queue.Queue[tuple[str,
 
 
 def write_results(following: Following, results: Path, logs: Path) -> None:
-    """Write ``client-N.json`` for each client, and what they said beside it."""
+    """Write ``client-N.json`` for each client, and what they and the first one's Envoy said beside it."""
     results.mkdir(parents=True, exist_ok=True)
     logs.mkdir(parents=True, exist_ok=True)
     for index, result in sorted(following.results.items()):
+        if result.get("proxy_stats"):
+            (logs / "envoy-stats.txt").write_text(result["proxy_stats"], encoding="utf-8")
         (results / f"client-{index}.json").write_text(json.dumps(result), encoding="utf-8")
     (logs / "clients.log").write_text("".join(f"{line}\n" for line in following.lines), encoding="utf-8")

@@ -142,7 +142,8 @@ class ClientResult:
     """One client process, whole. Maps are keyed by backend UID; several results merge into one report.
 
     ``keys`` and ``methods`` map a key or a method's full name to calls by UID. ``probes`` are figures by name: of what
-    client 0 tried after its measured calls, and under ``channel`` of what the channel did by itself.
+    client 0 tried after its measured calls, and under ``channel`` of what the channel did by itself. ``proxy_stats``:
+    all that the Envoy beside client 0 counted, as its admin interface writes it, for the artifacts.
     """
 
     index: int
@@ -173,6 +174,7 @@ class ClientResult:
     notes: list[str] = field(default_factory=list)
     methods: dict[str, dict[str, int]] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    proxy_stats: str = ""
 
 
 # --- what the world says ----------------------------------------------------------------------------------------------

@@ -112,7 +112,8 @@ def test_run_through_a_sidecar_reads_its_counters_twice(replicas, admin, plan, r
         "sidecar_admin": f"127.0.0.1:{admin.server_port}",
     }
     result = run(plan(target="sidecar", targets=targets, requests=3, replicas=4))
-    assert len(admin.paths) == 2
+    assert admin.paths == ["/stats?format=json&usedonly"] * 2 + ["/stats?usedonly"]
+    assert result.proxy_stats == admin.body.decode(), "the text is read last, when all calls are counted"
     assert [proxy.upstream_requests for proxy in result.proxies] == [0]
     assert result.warmup_requests >= 8, "two rounds over the proxy's four connections"
 

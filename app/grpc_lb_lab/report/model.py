@@ -35,12 +35,65 @@ class Load:
 
 
 @dataclass(frozen=True)
+class PlannedEvent:
+    """One thing that a scenario does, ``at_s`` seconds after the first measured call.
+
+    ``do``: a method of ``events.stage.Stage``. ``which`` replica: ``busiest`` (most calls so far), ``first`` (oldest)
+    or ``all``. ``by``: replicas more (or fewer) than now, for ``scale``. ``delay_ms`` and ``code`` are for ``slow``
+    and ``fail``. ``for_s``: how long a fault lasts; 0: to the end of the run.
+    """
+
+    at_s: float
+    do: str
+    which: str = ""
+    by: int = 0
+    delay_ms: int = 0
+    code: str = ""
+    for_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a scenario expects of one strategy.
+
+    ``observed``: the class of the calls at the end, over the replicas that are ready then. ``share``: whether every
+    ready replica gets its share again: ``never`` within the run, ``within`` ``share_s`` seconds of the first event, or
+    ``any``. ``errors``: ``none``, ``some``, ``any``, or ``within``: an error window of at most ``errors_s`` seconds.
+    """
+
+    observed: DistributionClass
+    share: Literal["never", "within", "any"] = "any"
+    share_s: float = 0.0
+    errors: Literal["none", "some", "any", "within"] = "any"
+    errors_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """A scenario as one strategy meets it: events at their drawn times, and what to expect.
+
+    ``phase_s`` is when the first event happens. A replica has its share when each window of ``window_s`` gives it at
+    least ``tolerance`` of an even share (less where chance explains it).
+    """
+
+    name: str
+    title: str
+    shows: str
+    phase_s: float
+    events: list[PlannedEvent]
+    expect: Expectation
+    window_s: float = 2.0
+    tolerance: float = 0.5
+
+
+@dataclass(frozen=True)
 class Plan:
     """All that a client needs to know. The same JSON in a ConfigMap and in a local file.
 
     ``strategy`` is the parsed strategy file. ``targets`` maps the words of ``client.target`` to addresses, for example
     ``{"service": "echo:50051", "sidecar": "127.0.0.1:15001", "sidecar_admin": "127.0.0.1:9901"}``. ``dns`` is
-    ``HOST:PORT`` of the DNS server that gRPC shall ask, or empty for the machine's own.
+    ``HOST:PORT`` of the DNS server that gRPC shall ask, or empty for the machine's own. ``course`` is None in the
+    scenario ``steady``, where nothing happens but the load.
     """
 
     run: str
@@ -49,6 +102,7 @@ class Plan:
     load: Load
     targets: dict[str, str]
     dns: str = ""
+    course: Course | None = None
 
 
 # --- what a client measured -------------------------------------------------------------------------------------------
@@ -69,11 +123,41 @@ class BackendCount:
 
 @dataclass(frozen=True)
 class ConnectionFact:
-    """One TCP connection of the client, as channelz saw it. ``channel`` is the index of the channel it belongs to."""
+    """One TCP connection of the client, as channelz saw it. ``channel`` is the index of the channel it belongs to.
+
+    ``opened_at`` and ``closed_at`` are as exact as the client looks (0: not told); None: open to the end.
+    """
 
     channel: int
     local: str
     remote: str
+    opened_at: float = 0.0
+    closed_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One call that failed: when it was due, when it ended, its gRPC status code."""
+
+    began_at: float
+    ended_at: float
+    code: str
+
+
+@dataclass(frozen=True)
+class LatencySlot:
+    """Latencies of calls that ended in slot number ``index`` since the epoch (``index * slot_s``), failed ones too."""
+
+    index: int
+    hdr: str
+
+
+@dataclass(frozen=True)
+class DnsAnswer:
+    """From ``at`` on the headless name had these addresses, as this client saw by asking again and again."""
+
+    at: float
+    addresses: list[str]
 
 
 @dataclass(frozen=True)
@@ -143,7 +227,8 @@ class ClientResult:
 
     ``keys`` and ``methods`` map a key or a method's full name to calls by UID. ``probes`` are figures by name: of what
     client 0 tried after its measured calls, and under ``channel`` of what the channel did by itself. ``proxy_stats``:
-    all that the Envoy beside client 0 counted, as its admin interface writes it, for the artifacts.
+    all that the Envoy beside client 0 counted, as its admin interface writes it, for the artifacts. In a scenario:
+    ``failures`` are the first 5,000 failed calls, ``latency_slots`` latencies over time, ``dns_answers`` what DNS said.
     """
 
     index: int
@@ -175,6 +260,10 @@ class ClientResult:
     methods: dict[str, dict[str, int]] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     proxy_stats: str = ""
+    failures: list[Failure] = field(default_factory=list)
+    slot_s: float = 1.0
+    latency_slots: list[LatencySlot] = field(default_factory=list)
+    dns_answers: list[DnsAnswer] = field(default_factory=list)
 
 
 # --- what the world says ----------------------------------------------------------------------------------------------
@@ -193,11 +282,19 @@ class Replica:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to the lab during the run. ``at`` is in seconds since the epoch."""
+    """Something that happened to the lab during the run. ``at`` is in seconds since the epoch.
+
+    Kinds of a scenario: ``command`` (an event was ordered), ``replica-started``, ``replica-ready``,
+    ``replica-unready``, ``replica-terminating``, ``replica-ended`` (``pod`` names it), ``endpoints`` (the ready
+    addresses, with commas, that the EndpointSlices or the supervisor give out from now on).
+    """
 
     at: float
     kind: str
     detail: str
+    pod: str = ""
+    uid: str = ""
+    ip: str = ""
 
 
 @dataclass(frozen=True)

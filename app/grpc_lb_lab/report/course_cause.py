@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from grpc_lb_lab.report.facts import Facts
     from grpc_lb_lab.report.model import Course, Plan
 
-DNS_MINIMUM = "dnsMinResolutionMs"
+DNS_MINIMUM = "dnsMinIntervalMs"
 DNS_MINIMUM_MS = 30_000
 """gRPC asks DNS again no sooner than so long after the last time, unless told otherwise."""
 

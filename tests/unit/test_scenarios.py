@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_the_phases_of_repeats_are_spread_over_the_range():
     assert phases[0] == found.course.phase_s
     assert all(low <= phase <= high for phase in phases)
     ordered = sorted(phases)
-    gaps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(ordered)]
     assert min(gaps) > (high - low) / 10
     assert max(ordered) - min(ordered) > (high - low) / 2
     assert [event.at_s for event in found.repeated(3).course.events] == [found.repeated(3).course.phase_s]

@@ -93,7 +93,7 @@ def compare(
         raise UsageError("\n".join(dict.fromkeys(reader.problems)))
     first = next(iter(found.values()))
     cells = [
-        Cell(strategy, scenario, repeat, _folder(strategy, scenario, repeat, repeats), settings)
+        Cell(strategy, scenario, repeat, _folder(strategy, scenario, repeat, repeats), settings.repeated(repeat))
         for repeat in range(1, repeats + 1)
         for (strategy, scenario), settings in found.items()
     ]

@@ -131,9 +131,7 @@ class Witness:
                 self._add(Event(time.time(), "endpoints", ",".join(sorted(addresses))))
 
     def _ready_names(self) -> list[str]:
-        return sorted(
-            pods.name(pod) for uid, pod in self._pods.items() if uid not in self._gone and pods.is_ready(pod)
-        )
+        return sorted(pods.name(pod) for uid, pod in self._pods.items() if uid not in self._gone and pods.is_ready(pod))
 
     def _note(self, kind: str, replica: Replica) -> None:
         node = f" on node {replica.node}" if replica.node else ""

@@ -1,7 +1,7 @@
 # `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lab compare test test-kubernetes lock golden generate clean
+.PHONY: help setup lab compare watch test test-kubernetes lock golden generate clean
 
 STRATEGY ?= service
 ARGS ?=
@@ -22,6 +22,9 @@ lab: setup ## Run one strategy and explain it: make lab STRATEGY=envoy ARGS='-e 
 
 compare: setup ## Run all strategies and lay them side by side: make compare ARGS='-e strategies=service,envoy'
 	@.venv/bin/ansible-playbook playbooks/compare.yml $(ARGS)
+
+watch: setup ## Show the run that happens now, in a second terminal; ARGS=--page: in a browser
+	@.venv/bin/lb-lab watch $(ARGS)
 
 test: setup ## Run every check and test that needs no cluster
 	@.venv/bin/python scripts/test.py

@@ -194,6 +194,7 @@ class Page:
 
     def screenshot(self, path: Path, *, height: int | None = None, selector: str = "body") -> Path:
         """A PNG of the page from the top of ``selector``, ``height`` pixels of it or all."""
+        self.call("Page.bringToFront")  # one in the background is not painted
         self._size(int(self.evaluate("document.documentElement.scrollHeight")))
         top = float(self.evaluate(f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().top"))
         full = float(self.evaluate("document.documentElement.scrollHeight"))

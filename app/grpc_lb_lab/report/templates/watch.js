@@ -1,7 +1,7 @@
 (function () {
   "use strict";
   var at = function (id) { return document.getElementById(id); };
-  var AREAS = 10, HEIGHT = 260, TOP = 26, BOTTOM = 24, LEFT = 46;
+  var AREAS = 10, HEIGHT = 260, TOP = 26, BOTTOM = 24, LEFT = 46, WIDEST = 9;
   var last = null;
   function number(value) { return Math.round(value).toLocaleString("en-US"); }
   function say(id, words) { var node = at(id); if (node.textContent !== words) { node.textContent = words; } }
@@ -36,7 +36,7 @@
         line.cells[3].append(element("div", "track"));
         line.cells[3].firstChild.append(element("div", "fill"));
       }
-      line.className = (row.here ? "c" + index % AREAS : "gone") + (row.state === "new" ? " new" : "");
+      line.className = "c" + index % AREAS + (row.here ? "" : " gone") + (row.state === "new" ? " new" : "");
       var parts = line.cells[0].children;
       parts[1].textContent = row.pod;
       parts[2].textContent = row.state;
@@ -87,7 +87,10 @@
       if (event.t_s < first || event.t_s > first + span) { return; }
       var command = event.kind === "command", place = x(event.t_s), late = event.t_s > first + span / 2;
       svg.append(make("line", {x1: place, x2: place, y1: command ? 6 : TOP, y2: HEIGHT - BOTTOM, "class": command ? "mark command" : "mark"}));
-      if (command) { svg.append(make("text", {x: place + (late ? -6 : 6), y: 16, "text-anchor": late ? "end" : "start", "class": "event"}, event.detail.slice(0, 48))); }
+      if (!command) { return; }
+      var fits = Math.floor((late ? place - 6 : width - place - 6) / WIDEST);
+      var words = event.detail.length > fits ? event.detail.slice(0, fits - 1) + "…" : event.detail;
+      svg.append(make("text", {x: place + (late ? -6 : 6), y: 16, "text-anchor": late ? "end" : "start", "class": "event"}, words));
     });
   }
   function show(view) {
@@ -100,8 +103,10 @@
     say("run", view.run);
     say("headline", view.headline);
     say("title", view.title + (view.scenario_title ? ". " + view.scenario_title : ""));
-    say("time", view.t_s.toFixed(1) + " s" + (view.of_s ? " of " + view.of_s.toLocaleString("en-US", {maximumFractionDigits: 1}) + " s" : ""));
-    say("calls", number(view.done) + (view.total ? " of " + number(view.total) : ""));
+    say("time", view.t_s.toFixed(1) + " s");
+    say("of-time", view.of_s ? "of " + view.of_s.toLocaleString("en-US", {maximumFractionDigits: 1}) + " s" : "");
+    say("calls", number(view.done));
+    say("of-calls", view.total ? "of " + number(view.total) : "");
     say("rate", view.phase === "running" ? number(view.rate) : "–");
     var codes = Object.keys(view.errors).map(function (code) { return code + " " + number(view.errors[code]); });
     say("failed", number(view.failed));

@@ -40,6 +40,10 @@ class Script:
         self.feed.start(live.run_line(self._plan, "local", time.time()))
         self.feed.replicas(self._ready())
         self._events.listener = self._tell
+        if self._plan.course:
+            self._events.add("endpoints", ",".join(self._replicas.ready))
+        else:
+            self.feed.replicas(self._ready())
 
     async def prepare(self) -> None:
         """Do what must be done before the clients start. Raises ``LabError``."""

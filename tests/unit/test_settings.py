@@ -289,12 +289,6 @@ def test_a_file_that_is_no_strategy(checkout, text):
     assert refusal(repo=checkout, lab_strategy="mine").startswith("strategies/mine.yaml: ")
 
 
-def test_a_strategy_without_the_scenario(checkout):
-    schema = checkout / "charts" / "grpc-echo" / "values.schema.json"
-    schema.write_text(schema.read_text().replace('"enum": ["steady"]', '"enum": ["steady", "kill"]'))
-    assert "scenario=kill: the strategy file says nothing" in refusal(repo=checkout, lab_scenario="kill")
-
-
 def test_the_strategys_own_load_stands_where_the_user_asks_for_nothing_else():
     load = check(lab_strategy="service-connections").load
     assert (load.clients, load.connections, load.concurrency, load.requests) == (10, 5, 1, 1000)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ANSWER_LIMIT_S = 10.0
+# An annotation of the Deployment: what it was made of.
+DIGEST = "grpc-lb-lab/digest"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 LAB = "grpc-lb-lab"
 CHART = "grpc-echo-"
@@ -191,7 +193,7 @@ def _is(kubectl: Kubectl, release: dict[str, Any], wanted: Wanted) -> bool:
     done = kubectl.attempt("get", "deployment", "echo", "--output=json")
     metadata = json.loads(done.stdout)["metadata"] if done.code == 0 else {}
     strategy = metadata.get("labels", {}).get("grpc-lb-lab/strategy")
-    return (strategy, metadata.get("annotations", {}).get("grpc-lb-lab/digest")) == (wanted.strategy, wanted.digest)
+    return (strategy, metadata.get("annotations", {}).get(DIGEST)) == (wanted.strategy, wanted.digest)
 
 
 def uninstall(kubectl: Kubectl, names: Sequence[str], *, wait: bool = False) -> None:

@@ -27,6 +27,7 @@ VARIABLES = (
     "lab_artifacts_dir",
     "lab_state_dir",
     "lab_strategies_dir",
+    "lab_scenarios_dir",
 )
 COMPARE = ("strategies", "scenarios", "lab_repeats", "lab_resume")
 """What only compare.yml takes."""

@@ -128,20 +128,20 @@ class Witness:
             addresses = rollout.endpoints(list(self._slices.values()), SERVICE)
             if addresses != self._endpoints:
                 self._endpoints = addresses
-                self._add(Event(time.time(), "endpoints", ",".join(sorted(addresses))))
+                self.add(Event(time.time(), "endpoints", ",".join(sorted(addresses))))
 
     def _ready_names(self) -> list[str]:
-        return sorted(
-            pods.name(pod) for uid, pod in self._pods.items() if uid not in self._gone and pods.is_ready(pod)
-        )
+        return sorted(pods.name(pod) for uid, pod in self._pods.items() if uid not in self._gone and pods.is_ready(pod))
 
     def _note(self, kind: str, replica: Replica) -> None:
         node = f" on node {replica.node}" if replica.node else ""
-        self._add(Event(time.time(), kind, f"pod {replica.pod}{node}", replica.pod, replica.uid, replica.ip))
+        self.add(Event(time.time(), kind, f"pod {replica.pod}{node}", replica.pod, replica.uid, replica.ip))
 
-    def _add(self, event: Event) -> None:
-        self._events.append(event)
-        self._tell(event)
+    def add(self, event: Event) -> None:
+        """Note something that happened elsewhere."""
+        with self._lock:
+            self._events.append(event)
+            self._tell(event)
 
     def _watch(self, what: str, selector: str, take: Callable[[str, dict[str, Any]], None]) -> None:
         """Read kubectl's watch events; an API server ends every watch after a while, so ask again."""

@@ -6,7 +6,6 @@ from the start. Times (``at``, ``start``) are seconds since the epoch.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -104,7 +103,7 @@ _NAMES = {cls: kind for kind, cls in _KINDS.items()}
 
 def render(line: Line) -> str:
     """One line of JSON, without its newline."""
-    return json.dumps({"kind": _NAMES[type(line)], **dataclasses.asdict(line)}, separators=(",", ":"))
+    return json.dumps({"kind": _NAMES[type(line)], **vars(line)}, separators=(",", ":"))
 
 
 def parse(text: str) -> Line | None:

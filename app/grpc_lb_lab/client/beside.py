@@ -1,0 +1,67 @@
+"""All that runs beside one client's load, from its first call to its last one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from grpc_lb_lab.client.dns_watch import DnsWatch
+from grpc_lb_lab.client.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from grpc_lb_lab.client.connections import ConnectionLog
+    from grpc_lb_lab.client.live import LiveWriter
+    from grpc_lb_lab.client.load import Stop
+    from grpc_lb_lab.client.pacing import Pace
+    from grpc_lb_lab.client.recorder import Recorder
+    from grpc_lb_lab.report.model import DnsAnswer, Plan
+
+
+class Beside:
+    """The watch over the load, the live feed and, in a scenario, the questions to DNS."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        index: int,
+        pace: Pace,
+        recorder: Recorder,
+        log: ConnectionLog,
+        stop: Stop,
+        live: LiveWriter | None,
+    ) -> None:
+        """Needs a running event loop; nothing runs before ``running``."""
+        self._watch = Watch(index, pace, plan.load.deadline_s, recorder, log, stop, plan.course)
+        self._pace, self._recorder, self._log, self._live = pace, recorder, log, live
+        headless = plan.targets.get("headless", "")
+        self._dns = DnsWatch(headless, plan.dns) if plan.course is not None and headless else None
+
+    @contextlib.asynccontextmanager
+    async def running(self, start: float) -> AsyncIterator[None]:
+        """Run all within the ``with`` block. ``start``: the first call, in seconds since the epoch."""
+        if self._live:
+            self._live.follow(self._pace, self._recorder, self._log, start)
+        tasks = [asyncio.ensure_future(part.run()) for part in (self._watch, self._live, self._dns) if part]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def finish(self, now: float) -> None:
+        """Say and note how things stand at the end; ``now`` is on the recorder's clock."""
+        self._recorder.finish(now)
+        self._watch.progress()
+        self._log.sample()
+        if self._live:
+            self._live.write(ended=True)
+            self._live.close()
+
+    @property
+    def dns_answers(self) -> list[DnsAnswer]:
+        """What DNS said of the replicas over time; nothing outside of a scenario."""
+        return self._dns.answers if self._dns else []

@@ -68,9 +68,16 @@ class EchoService:
     bytes, so it is built once and kept (at most ``REPLIES_KEPT``).
     """
 
-    def __init__(self, identity: Identity, counters: Counters, accepted: AcceptedConnections | None = None) -> None:
-        """Answer as ``identity``; without ``accepted`` the stats name no accepted connections."""
+    def __init__(
+        self,
+        identity: Identity,
+        counters: Counters,
+        accepted: AcceptedConnections | None = None,
+        work_s: float = 0.0,
+    ) -> None:
+        """Answer as ``identity``, each call after ``work_s``; without ``accepted`` the stats name no connections."""
         self.counters = counters
+        self._work_s = work_s
         self.faults = Faults()
         self._accepted = accepted
         self._backend = echo_pb2.Backend(
@@ -109,6 +116,8 @@ class EchoService:
         failed = True
         try:
             self.faults.meet(service, context)
+            if self._work_s:
+                time.sleep(self._work_s)
             reply = self.answer(request, peer, attempt, context)
             failed = False
             return reply

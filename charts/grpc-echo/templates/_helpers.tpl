@@ -92,6 +92,12 @@ capabilities: {drop: [ALL]}
 {{- with $server.maxConnectionAgeGraceMs }}
 - --max-connection-age-grace-ms={{ int64 . }}
 {{- end }}
+{{- with $server.workMs }}
+- --work-ms={{ int64 . }}
+{{- end }}
+{{- if hasKey $server "graceS" }}
+- --grace-s={{ $server.graceS }}
+{{- end }}
 {{- end }}
 
 {{/*

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,8 @@ class Script:
         """Do what must be done before the first measured call. Raises ``LabError``."""
         if not self._plan.course:
             return
+        # kubectl is forked off all the time, and nothing of gRPC goes on in it.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         # Here, not above: a load in which nothing happens shall not pay for loading gRPC.
         from grpc_lb_lab.kubernetes.stage import KubernetesStage
 

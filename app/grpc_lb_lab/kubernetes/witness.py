@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.kubernetes import pods, rollout
@@ -105,10 +105,14 @@ class Witness:
         """Take in one event of the watch on pods: ADDED, MODIFIED or DELETED."""
         with self._lock:
             uid, ready = _uid(pod), self._ready_names()
+            before, now = self._pods.get(uid), _State.of(pod)
+            if before is None and now.leaving:  # of the run before
+                self._gone.add(uid)
             if uid in self._gone:
                 return
-            before, now = self._pods.get(uid), _State.of(pod)
             was = _State.of(before) if before else _State()
+            if kind == "DELETED":  # one that goes at once was never about to go
+                was = replace(was, leaving=True)
             self._pods[uid] = pod
             for name in _changes(was, now):
                 self._note(name, pods.replica(pod))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from grpc_lb_lab import settings
-from grpc_lb_lab.settings import scenarios
+from grpc_lb_lab.settings import compare, scenarios
 
 REPO = Path(__file__).resolve().parents[2]
 FILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((REPO / "scenarios").glob("*.yaml"))}
@@ -203,6 +203,42 @@ def test_a_file_under_another_name(own, tmp_path):
     (tmp_path / "mine.yaml").rename(tmp_path / "yours.yaml")
     text = refusal(lab_scenarios_dir=str(tmp_path), lab_scenario="yours")
     assert "scenario.name is mine; allowed is yours, the name of the file" in text
+
+
+# --- in a comparison --------------------------------------------------------------------------------------------------
+
+
+def cells(**variables):
+    raw = {"lab_cluster": "local", **variables}
+    return compare.compare(raw, repo=REPO, docker_answers=lambda: False, given=list(raw))
+
+
+def test_a_comparison_leaves_out_what_makes_no_sense():
+    found = cells(scenarios="steady,scale-up")
+    assert ("baseline", "steady") in {(cell.strategy, cell.scenario) for cell in found.cells}
+    assert ("baseline", "scale-up") not in {(cell.strategy, cell.scenario) for cell in found.cells}
+    assert found.left_out == ["scenarios=scale-up: not with strategy=baseline: it always runs one replica"]
+
+
+def test_a_comparison_refuses_what_was_asked_for_and_makes_no_sense():
+    with pytest.raises(settings.UsageError, match="scenarios=scale-up: not with strategy=baseline"):
+        cells(scenarios="scale-up", strategies="baseline,headless")
+
+
+def test_a_scenario_that_nothing_can_have_is_no_comparison():
+    with pytest.raises(settings.UsageError) as caught:
+        cells(scenarios="steady,scale-pu")
+    assert str(caught.value).startswith("scenarios=scale-pu: unknown, did you mean scale-up?")
+    with pytest.raises(settings.UsageError) as caught:
+        cells(scenarios="scale-up", lab_duration=5)
+    assert str(caught.value).startswith("lab_duration=5: too short for scenario=scale-up")
+
+
+def test_every_repeat_of_a_comparison_has_its_own_phase_and_all_strategies_share_it():
+    found = cells(scenarios="scale-up", strategies="headless,envoy", lab_repeats=3)
+    phases = {(cell.strategy, cell.repeat): cell.settings.course.phase_s for cell in found.cells}
+    assert len(set(phases.values())) == 3
+    assert all(phases["headless", number] == phases["envoy", number] for number in (1, 2, 3))
 
 
 def test_the_catalogue_lists_steady_first(own, tmp_path):

@@ -39,6 +39,7 @@ class Conductor:
         self._stage = stage
         self._log = log
         self._calls = calls
+        self._ends: list[tuple[float, Replica]] = []
 
     async def prepare(self) -> None:
         """Do what must be done before the first measured call. Raises ``LabError`` as ``run`` does."""
@@ -53,6 +54,7 @@ class Conductor:
         Raises ``LabError`` naming the event that could not be carried out, or that did not come to an end in its time.
         """
         for event in self._course.events:
+            await self._say_ends(until=began_at + event.at_s)
             await asyncio.sleep(max(0.0, began_at + event.at_s - time.time()))
             try:
                 await self._carry_out(event)
@@ -62,6 +64,15 @@ class Conductor:
             await self._stage.settled()
         except LabError as error:
             raise LabError(f"scenario {self._course.name}: {error}") from error
+        await self._say_ends(until=began_at + self._duration_s)
+
+    async def _say_ends(self, until: float) -> None:
+        """Note each fault that ends by itself before ``until`` (seconds since the epoch), when it does."""
+        for at, replica in sorted(self._ends, key=lambda end: end[0]):
+            if at < until:
+                await asyncio.sleep(max(0.0, at - time.time()))
+                self._log("recovered", f"{replica.pod} ({replica.ip}) has its fault no more", replica)
+                self._ends.remove((at, replica))
 
     async def _carry_out(self, event: PlannedEvent) -> None:
         replicas = await self._stage.replicas()
@@ -78,11 +89,14 @@ class Conductor:
         else:
             for replica in choose(event.which, replicas, self._calls()):
                 self._log("command", f"{_words(event)} {replica.pod} ({replica.ip})", replica)
-                await self._strike(event, replica.pod)
+                await self._strike(event, replica)
 
-    async def _strike(self, event: PlannedEvent, pod: str) -> None:
+    async def _strike(self, event: PlannedEvent, replica: Replica) -> None:
         rest_s = self._duration_s - event.at_s + _FAULT_MARGIN_S
         for_s = min(FAULT_MOST_S, event.for_s or rest_s)
+        pod = replica.pod
+        if event.do in ("stop", "slow", "fail"):
+            self._ends.append((time.time() + for_s, replica))
         if event.do == "delete":
             await self._stage.delete(pod)
         elif event.do == "kill":

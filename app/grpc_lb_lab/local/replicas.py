@@ -114,13 +114,18 @@ class Replicas:
             if member.stopped:
                 self._terminate(member, grace_s=0)
 
-    async def restart(self) -> None:
-        """Replace one replica after the other, a new one first, as ``kubectl rollout restart`` does."""
+    async def restart(self, within_s: float = 0.0) -> None:
+        """Replace one replica after the other, a new one first, as ``kubectl rollout restart`` does.
+
+        ``within_s``: the time that the whole rollout takes at least.
+        """
         self._events.add("restart", f"{len(self.current)} replicas, one by one")
-        for member in list(self.current):
+        pause_s = within_s / max(1, len(self.current))
+        for member in self.current:
             async with self._acting:
                 await self._started(await self._start_one())
                 self._terminate(member)
+            await asyncio.sleep(pause_s)
         await self._reconcile()
         await self.settled()
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from grpc_lb_lab.local.replicas import Replicas
 
 _RPC_S = 5.0
+_ROLLOUT_S = 10.0
+"""How long a rollout takes: about what it takes five pods to start, and to be seen ready, on Kubernetes."""
+
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
 
 
@@ -48,7 +51,7 @@ class LocalStage:
 
     async def restart(self) -> None:
         """Replace the replicas one by one."""
-        self._order(self._replicas.restart())
+        self._order(self._replicas.restart(_ROLLOUT_S))
 
     async def replace(self) -> None:
         """Replace all replicas: the whole new set first."""

@@ -288,9 +288,9 @@ class Replica:
 class Event:
     """Something that happened to the lab during the run. ``at`` is in seconds since the epoch.
 
-    Kinds of a scenario: ``command`` (an event was ordered), ``replica-started``, ``replica-ready``,
-    ``replica-unready``, ``replica-terminating``, ``replica-ended`` (``pod`` names it), ``endpoints`` (the ready
-    addresses, with commas, that the EndpointSlices or the supervisor give out from now on).
+    Kinds of a scenario: ``command`` (an event was ordered), ``recovered`` (a fault ended by itself),
+    ``replica-started``, ``replica-ready``, ``replica-unready``, ``replica-terminating``, ``replica-ended`` (``pod``
+    names it), ``endpoints`` (the ready addresses, with commas, that EndpointSlices or supervisor give out from now on).
     """
 
     at: float

@@ -10,6 +10,7 @@ from grpc_lb_lab.report.errors import UsageError
 from grpc_lb_lab.report.model import to_dict
 from grpc_lb_lab.settings import names, validate, values
 from grpc_lb_lab.settings.reader import Reader
+from grpc_lb_lab.settings.scenarios import STEADY
 from grpc_lb_lab.settings.strategies import Catalogue
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 REPEATS = values.Whole(1, 100)
 LISTS = {"strategy": "strategies", "lab_strategy": "strategies", "scenario": "scenarios", "lab_scenario": "scenarios"}
 YARDSTICK = "baseline"
-"""Runs first, as all overheads are told against it; and what it cannot be run with, nothing can."""
+"""Runs first, as all overheads are told against it; and what it cannot be run with while steady, nothing can."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,22 @@ def compare(
     chosen = reader.value("strategies", values.Names(), None) if "strategies" in own else None
     scenarios = reader.value("scenarios", values.Names(), None) or ["steady"]
     found: dict[tuple[str, str], Settings] = {}
-    left_out = []
+    refused: dict[tuple[str, str], list[str]] = {}
     for strategy in chosen or sorted(known, key=lambda name: (name != YARDSTICK, name)):
         for scenario in scenarios:
             try:
                 found[strategy, scenario] = settle(strategy, scenario)
-            except UsageError as refused:
-                if chosen or strategy == YARDSTICK:
-                    reader.problems += [_in_a_list(line) for line in str(refused).splitlines()]
-                else:
-                    left_out.append(str(refused).splitlines()[0])
+            except UsageError as error:
+                refused[strategy, scenario] = [_in_a_list(line) for line in str(error).splitlines()]
+    able = {scenario for _, scenario in found}
+    left_out = []
+    for (strategy, scenario), problems in refused.items():
+        if chosen or (strategy == YARDSTICK and scenario == STEADY) or (scenario not in able and strategy != YARDSTICK):
+            reader.problems += problems
+        else:
+            left_out.append(problems[0].partition(". Allowed:")[0])
+    if not found and not reader.problems:
+        reader.problems += [line for problems in refused.values() for line in problems]
     if reader.problems:
         raise UsageError("\n".join(dict.fromkeys(reader.problems)))
     first = next(iter(found.values()))

@@ -173,7 +173,9 @@ def test_plan_is_the_same_as_a_local_one(name: str, load: Load) -> None:
     plan = load_plan(**to_dict(load))
     objects = chart_render.objects(STRATEGIES[name], "load", plan=plan)
     rendered = json.loads(one(objects, "ConfigMap", "load-plan")["data"]["plan.json"])
-    wanted = Plan(**{**plan, "load": load}, strategy=STRATEGIES[name])
+    # How the servers leave is none of the client's business.
+    strategy = {key: value for key, value in STRATEGIES[name].items() if key != "drain"}
+    wanted = Plan(**{**plan, "load": load}, strategy=strategy)
     # Chart defaults fill targets up; the client only looks at those that its strategy names.
     assert plan["targets"].items() <= rendered["targets"].items()
     assert {**rendered, "targets": plan["targets"]} == to_dict(wanted)

@@ -1,8 +1,8 @@
 """The finished report: one frozen value that every view reads. Its fields are the keys of ``report.json``.
 
 Keys that the contract names never change without a new ``SCHEMA_VERSION``; ``strategy``, ``cpu``, ``warmup``,
-``lag_ms``, ``latency_bars``, ``notes``, ``configuration``, ``repeats``, ``keys``, ``methods``, ``probes`` and the
-finer fields inside the others are additions.
+``lag_ms``, ``latency_bars``, ``notes``, ``configuration``, ``repeats``, ``keys``, ``methods``, ``probes``, ``course``
+and the finer fields inside the others are additions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Needed when the program runs, too: ``from_dict`` reads a report back by these types.
+from grpc_lb_lab.report.course import CourseReport  # noqa: TC001
 from grpc_lb_lab.report.cpu import Cpu  # noqa: TC001
 from grpc_lb_lab.report.extras import KeyFigures  # noqa: TC001
 from grpc_lb_lab.report.latency import LatencyBar, LatencySummary  # noqa: TC001
@@ -125,6 +126,7 @@ class EventRow:
     t_s: float
     kind: str
     detail: str
+    pod: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ class Report:
     """A run, judged. ``configuration``: the strategy file in force, the addresses and the DNS server.
 
     ``methods``: calls by method and pod. ``probes``: figures by the name of a probe (docs/verdicts.md).
+    ``course``: what a scenario did and what became of it, None in ``steady``.
     """
 
     schema_version: int
@@ -190,3 +193,4 @@ class Report:
     keys: KeyFigures | None = None
     methods: dict[str, dict[str, int]] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    course: CourseReport | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.report.presence import concerns
 from grpc_lb_lab.report.text import count, listing, number
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _per_replica(facts: Facts) -> str:
 
 
 def _explained_by_event(facts: Facts, replica: ReplicaFacts) -> bool:
-    return any(replica.pod in event.detail.split() for event in facts.events)
+    return any(concerns(event, replica) for event in facts.events)
 
 
 def _hops(facts: Facts) -> list[tuple[str, int]]:

@@ -1,7 +1,7 @@
 # `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lab compare remedy test test-scenarios test-kubernetes lock golden generate clean
+.PHONY: help setup lab compare remedy watch test test-scenarios test-kubernetes lock golden generate clean
 
 STRATEGY ?= service
 SCENARIO ?= dns-trap
@@ -26,6 +26,9 @@ compare: setup ## Run all strategies and lay them side by side: make compare ARG
 
 remedy: setup ## Lay the trouble of a scenario beside what helps: make remedy SCENARIO=dns-trap
 	@.venv/bin/ansible-playbook playbooks/compare.yml -e remedy='$(SCENARIO)' $(ARGS)
+
+watch: setup ## Show the run that happens now, in a second terminal; ARGS=--page: in a browser
+	@.venv/bin/lb-lab watch $(ARGS)
 
 test: setup ## Run every check and test that needs no cluster
 	@.venv/bin/python scripts/test.py

@@ -60,7 +60,7 @@ def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) 
             deadline_s=load.deadline_s,
         ),
         actual=_actual(facts),
-        backends=_backends(facts),
+        backends=_backends(facts, course),
         distribution=describe(facts.counts),
         errors=facts.errors,
         latency_ms=latency.summarize(facts.latency),
@@ -133,7 +133,10 @@ def _actual(facts: Facts) -> Actual:
     )
 
 
-def _backends(facts: Facts) -> list[Backend]:
+def _backends(facts: Facts, course: CourseReport | None) -> list[Backend]:
+    """In a scenario those that were there from the start come first, then the others as they came."""
+    lives = {one.pod: one for one in course.replicas} if course else {}
+    came = {pod: one.came_s if one.came_s is not None else -1.0 for pod, one in lives.items()}
     return [
         Backend(
             pod=replica.label,
@@ -146,8 +149,10 @@ def _backends(facts: Facts) -> list[Backend]:
             ready=replica.ready,
             in_inventory=replica.known,
             node=replica.node,
+            came_s=lives[replica.label].came_s if lives else None,
+            left_s=lives[replica.label].left_s if lives else None,
         )
-        for replica in facts.replicas
+        for replica in sorted(facts.replicas, key=lambda replica: came.get(replica.label, 0.0))
     ]
 
 

@@ -60,7 +60,8 @@ class CourseReport:
     """A scenario as it happened. ``share_returned_s``: None when not every ready replica got its share again.
 
     ``share_told``: whether the calls were many enough to tell. ``phase_s``: planned, ``first_event_s``: measured
-    time of the first event. ``over_s``: when the last event, change of replicas and failed call had happened.
+    time of the first event. ``over_s``: when all events, changes of replicas and failed calls were over and the shares
+    were back, if they came back.
     ``lacking``: replicas without their share in the last window in which one lacked it. ``clocks_apart_s``: how far
     apart clocks of several machines are at least.
     """
@@ -97,7 +98,7 @@ def measure_course(facts: Facts, course: Course) -> CourseReport:
     first_s = ordered[0].at - facts.started_at if ordered else course.phase_s
     shares = measure_shares(facts, course, present, first_s)
     errors = outage.error_window(facts)
-    over_s = _over_s(facts, course, present, first_s, errors)
+    over_s = max(_over_s(facts, course, present, first_s, errors), first_s + (shares.returned_s or 0.0))
     return CourseReport(
         title=course.title,
         shows=course.shows,

@@ -12,6 +12,7 @@ from typing import Any
 
 # Needed when the program runs, too: ``from_dict`` reads a report back by these types.
 from grpc_lb_lab.report.course import CourseReport  # noqa: TC001
+from grpc_lb_lab.report.course_repeats import CourseFigures, CourseRanges  # noqa: TC001
 from grpc_lb_lab.report.cpu import Cpu  # noqa: TC001
 from grpc_lb_lab.report.extras import KeyFigures  # noqa: TC001
 from grpc_lb_lab.report.latency import LatencyBar, LatencySummary  # noqa: TC001
@@ -74,7 +75,11 @@ class Actual:
 
 @dataclass(frozen=True)
 class Backend:
-    """One replica; ``pod`` is unique in the report. Seen times are None when it answered nothing."""
+    """One replica; ``pod`` is unique in the report. Seen times are None when it answered nothing.
+
+    ``came_s`` and ``left_s``: when a scenario's replica became ready and began to leave; None: there from the start,
+    stayed to the end.
+    """
 
     pod: str
     uid: str
@@ -86,6 +91,8 @@ class Backend:
     ready: bool
     in_inventory: bool
     node: str
+    came_s: float | None = None
+    left_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,7 @@ class RepeatRow:
     rps: float | None
     p50_ms: float | None
     p99_ms: float | None
+    course: CourseFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,7 @@ class Repeats:
     chosen: int
     rows: list[RepeatRow]
     figures: dict[str, Range]
+    course: CourseRanges | None = None
 
 
 @dataclass(frozen=True)

@@ -108,12 +108,12 @@ def _event_lines(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def timeline_spans(report: Report) -> list[Span]:
+def timeline_spans(report: Report, most: int = MAX_COLUMNS) -> list[Span]:
     """The timeline in few enough columns, each with its real length: the first and the last are often cut short."""
     buckets = report.timeline.buckets
     if not buckets or not report.actual.requests:
         return []
-    columns = max(1, min(MAX_COLUMNS, MAX_POINTS // max(1, len(report.backends))))
+    columns = max(1, min(most, MAX_POINTS // max(1, len(report.backends))))
     size = max(1, math.ceil(len(buckets) / columns))
     begins = [bucket.t_s for bucket in buckets[::size]]
     ends = [*begins[1:], max(report.actual.duration_s, begins[-1] + 0.001)]

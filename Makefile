@@ -1,9 +1,10 @@
 # `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lab compare test test-kubernetes lock golden generate clean
+.PHONY: help setup lab compare remedy test test-scenarios test-kubernetes lock golden generate clean
 
 STRATEGY ?= service
+SCENARIO ?= dns-trap
 ARGS ?=
 
 # An activated environment of somebody else's must not leak in; a world-writable checkout must not lose its ansible.cfg.
@@ -23,8 +24,14 @@ lab: setup ## Run one strategy and explain it: make lab STRATEGY=envoy ARGS='-e 
 compare: setup ## Run all strategies and lay them side by side: make compare ARGS='-e strategies=service,envoy'
 	@.venv/bin/ansible-playbook playbooks/compare.yml $(ARGS)
 
+remedy: setup ## Lay the trouble of a scenario beside what helps: make remedy SCENARIO=dns-trap
+	@.venv/bin/ansible-playbook playbooks/compare.yml -e remedy='$(SCENARIO)' $(ARGS)
+
 test: setup ## Run every check and test that needs no cluster
 	@.venv/bin/python scripts/test.py
+
+test-scenarios: setup ## Run every scenario on local processes, long ones included (about 10 minutes)
+	@.venv/bin/python -m pytest tests/scenarios
 
 test-kubernetes: setup ## Run the lab on a real kind cluster
 	@testbed/test-kubernetes

@@ -234,6 +234,27 @@ def test_a_scenario_that_nothing_can_have_is_no_comparison():
     assert str(caught.value).startswith("lab_duration=5: too short for scenario=scale-up")
 
 
+def test_a_remedy_is_a_comparison_of_the_strategies_of_its_file():
+    found = cells(remedy="dns-trap")
+    assert [cell.strategy for cell in found.cells] == FILES["dns-trap"]["remedies"]
+    assert {cell.scenario for cell in found.cells} == {"dns-trap"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"remedy": "dns-trp"}, "remedy=dns-trp: unknown, did you mean dns-trap?"),
+        ({"remedy": "steady"}, "remedy=steady: allowed is a scenario whose file has remedies"),
+        ({"remedy": "kill", "strategies": "envoy"}, "strategies: remedy has its own. Allowed: one of both"),
+        ({"remedy": "kill", "lab_replicas": 0}, "lab_replicas=0: allowed is a whole number"),
+    ],
+)
+def test_a_remedy_that_is_refused(variables, words):
+    with pytest.raises(settings.UsageError) as caught:
+        cells(**variables)
+    assert str(caught.value).startswith(words)
+
+
 def test_every_repeat_of_a_comparison_has_its_own_phase_and_all_strategies_share_it():
     found = cells(scenarios="scale-up", strategies="headless,envoy", lab_repeats=3)
     phases = {(cell.strategy, cell.repeat): cell.settings.course.phase_s for cell in found.cells}

@@ -107,7 +107,6 @@ class Loads:
                 "load-started", f"run {plan.run}, {plan.load.clients} clients, owner pid {request.peer_pid}"
             )
             script.open()
-            self.endpoints_changed(self._replicas.ready)
             problem = "the load was ended before it had finished"
             try:
                 await self._run_until_gone(request)

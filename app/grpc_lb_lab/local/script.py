@@ -39,6 +39,10 @@ class Script:
         """Begin the feed; from now on it has every event of the lab."""
         self.feed.start(live.run_line(self._plan, "local", time.time()))
         self._events.listener = self._tell
+        if self._plan.course:
+            self._events.add("endpoints", ",".join(self._replicas.ready))
+        else:
+            self.feed.replicas(self._ready())
 
     async def prepare(self) -> None:
         """Do what must be done before the clients start. Raises ``LabError``."""
@@ -90,7 +94,9 @@ class Script:
 
     def _tell(self, event: Event) -> None:
         if event.kind == "endpoints":
-            ready = [member.pod for member in self._replicas.everyone if member.state == "ready"]
-            self.feed.replicas(ready, event.at)
+            self.feed.replicas(self._ready(), event.at)
         else:
             self.feed.event(event.kind, event.detail, event.pod, event.at)
+
+    def _ready(self) -> list[str]:
+        return [member.pod for member in self._replicas.everyone if member.state == "ready"]

@@ -49,9 +49,10 @@ lock: setup ## Write requirements/*.txt anew from requirements/*.in
 golden: setup ## Write the chart's golden renders in tests/golden anew
 	@scripts/golden
 
-generate: setup ## Write anew what follows from other files: code from proto/, page and scenario from each strategy
+generate: setup ## Write anew what follows from other files: code from proto/, pages from strategies and scenarios
 	@scripts/generate app
 	@scripts/strategies-doc
+	@scripts/scenarios-doc
 	@for file in strategies/*.yaml; do folder=molecule/$$(basename "$$file" .yaml); mkdir -p "$$folder"; \
 	  [[ -e $$folder/molecule.yml ]] || echo '--- {}' >"$$folder/molecule.yml"; done
 

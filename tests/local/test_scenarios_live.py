@@ -114,7 +114,9 @@ def test_faults_begin_and_end_by_themselves_and_the_next_load_finds_none(lab: La
     assert [round(seen.seconds(event), 1) for event in seen.events("recovered")] == pytest.approx(
         [2, 3.5, 5.5], abs=0.2
     )
-    failures = [(failure["began_at"] - seen.client["started_at"], failure["code"]) for failure in seen.client["failures"]]
+    failures = [
+        (failure["began_at"] - seen.client["started_at"], failure["code"]) for failure in seen.client["failures"]
+    ]
     assert {code for at, code in failures if 2.4 < at < 3.6} == {"INTERNAL"}
     assert {code for at, code in failures if 3.7 < at < 5.6} == {"DEADLINE_EXCEEDED"}
     assert [at for at, _ in failures if at < 2.4 or 5.8 < at < 6.4] == []

@@ -127,7 +127,7 @@ def test_an_event_that_goes_wrong_is_named(broken, words):
 
 
 def test_a_replica_that_does_not_exist():
-    with pytest.raises(LabError, match="kill at 0.0 s: there is no replica '4'; there are 3"):
+    with pytest.raises(LabError, match=r"kill at 0\.0 s: there is no replica '4'; there are 3"):
         play(Paper(), PlannedEvent(0, "kill", which="4"))
     with pytest.raises(LabError, match="there is no replica 'busiest'; there are 0"):
         play(Paper(present=[]), PlannedEvent(0, "kill", which="busiest"))

@@ -89,7 +89,8 @@ class Script:
         if self._playing.done():
             self._playing.result()
         elif through:
-            raise LabError(f"scenario {self._plan.scenario}: its events were not over when the load ended")
+            missing = f": {self._stage.missing()}" if self._stage else ""
+            raise LabError(f"scenario {self._plan.scenario}: its events were not over when the load ended{missing}")
 
     def close(self) -> None:
         """End what is under way, take faults back and watch no longer."""

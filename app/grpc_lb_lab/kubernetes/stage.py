@@ -124,9 +124,16 @@ class KubernetesStage:
                 if now - first_seen >= patience(problem):
                     raise LabError(f"the replicas do not get ready: {problem}")
             if now - began > limit_s:
-                ready = sum(replica.ready for replica in self._witness.current())
-                raise LabError(f"only {ready} of {self._replicas} replicas were ready after {limit_s:.0f} s")
+                raise LabError(f"not over {limit_s:.0f} s after the last event: {self.missing()}")
             await asyncio.sleep(LOOK_S)
+
+    def missing(self) -> str:
+        """Say what `settled` waits for."""
+        current = self._witness.current()
+        left = sorted(self._leaving & {replica.pod for replica in current})
+        words = [f"{sum(replica.ready for replica in current)} of {self._replicas} replicas are ready"]
+        words += [f"{', '.join(left)} should have left"] if left else []
+        return ", ".join([*words, *sorted(self._witness.problems())])
 
     def _is_settled(self) -> bool:
         current = self._witness.current()

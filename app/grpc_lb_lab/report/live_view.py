@@ -25,6 +25,9 @@ PLAIN_ROWS = 12
 """More replicas are only counted in a log's line."""
 
 
+LOAD_EVENTS = ("load-started", "load-ended")
+"""The view shows these in other ways."""
+
 MOST_AREAS = 24
 SHORTEST_SECOND = 0.5
 """What is left of the last second counts as one from here on; less would look like a fall."""
@@ -137,7 +140,11 @@ def make_view(state: LiveState, now: float, seconds: int = 120) -> View:
         connections=state.connections,
         p50_ms=state.p50_ms,
         p99_ms=state.p99_ms,
-        events=[Mark(event.at - (start or event.at), event.event, event.detail) for event in state.events],
+        events=[
+            Mark(event.at - (start or event.at), event.event, event.detail)
+            for event in state.events
+            if event.event not in LOAD_EVENTS
+        ],
         first_second=first,
         seconds=columns,
         problem=state.end.problem if state.end else "",

@@ -43,7 +43,7 @@ def watch_command(arguments: argparse.Namespace) -> int:
 
     path = arguments.state / live.FILE
     follower = Follower(path)
-    hint = f"waiting for a run: {path} is not there yet. Start one in another terminal: make lab STRATEGY=envoy"
+    hint = f"Waiting for a run. Start one in another terminal: make lab STRATEGY=envoy\n({path} is not there yet)"
     try:
         if arguments.page:
             from grpc_lb_lab.watch.page import serve

@@ -26,17 +26,17 @@ SHORTEST_LINE_S = 10
 LABEL = 10
 RATE, CALLS, STATE = 9, 10, 11
 NAMES = 26
-FEWEST_EVENTS = 3
+FEWEST_EVENTS = 1
 PHASES = {"waiting": "waiting", "starting": "starting", "running": "running", "over": "over"}
 PHASE_STYLES = {"waiting": "dim", "starting": "yellow", "running": "bold green", "over": "bold"}
 
 
 def render_frame(view: View, *, width: int = 80, height: int = 24, unicode: bool = True, hint: str = "") -> Text:
-    """The view as at most ``height`` lines of at most ``width`` columns. ``hint``: what to do where nothing runs."""
+    """The view as at most ``height`` lines of at most ``width`` columns. ``hint``: lines for a screen where nothing runs."""
     width = max(40, width)
     lines = [_top(view, width)]
     if view.phase == "waiting":
-        lines += [Text(), Text(plain(hint))]
+        lines += [Text(), *(Text(plain(line)) for line in hint.splitlines())]
     else:
         below = [*_figures(view, width), *_timeline(view, width)]
         lines += [Text(plain(view.title)), Text(plain(view.scenario_title))]

@@ -32,7 +32,7 @@
       if (!line) {
         line = body.insertRow();
         [element("td", "replica"), element("td", "n"), element("td", "n"), element("td", "")].forEach(function (cell) { line.append(cell); });
-        line.cells[0].append(element("span", "dot"), element("span", "name"), element("span", "tag"));
+        line.cells[0].append(element("span", "dot"), element("span", "name"), " ", element("span", "tag"));
         line.cells[3].append(element("div", "track"));
         line.cells[3].firstChild.append(element("div", "fill"));
       }

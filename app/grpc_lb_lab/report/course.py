@@ -37,9 +37,12 @@ class ReadyReplica:
 
 @dataclass(frozen=True)
 class CourseConnections:
-    """TCP connections of the client over time; None where the client did not tell the times."""
+    """TCP connections of the client: open when the first event came, opened and closed from then on, open at the end.
 
-    at_start: int | None
+    None where the client did not tell the times.
+    """
+
+    before: int | None
     opened: int | None
     closed: int | None
     at_end: int | None
@@ -116,7 +119,7 @@ def measure_course(facts: Facts, course: Course) -> CourseReport:
         errors=errors,
         latency=outage.latency_spans(facts, first_s, over_s),
         latency_course=outage.latency_course(facts),
-        connections=_connections(facts),
+        connections=_connections(facts, first_s),
         replicas=[_replica(one) for one in present],
         clocks=clocks.clocks(facts, present, first_s),
         machines=len({replica.node for replica in facts.replicas if replica.node}) or 1,
@@ -143,10 +146,14 @@ def _replica(one: Presence) -> ReadyReplica:
     return ReadyReplica(one.label, spans, rounded(one.came_s), rounded(one.left_s))
 
 
-def _connections(facts: Facts) -> CourseConnections:
-    everyone = facts.connections
-    if not any(one.opened_at for one in everyone):
+def _connections(facts: Facts, first_s: float) -> CourseConnections:
+    if not any(one.opened_at for one in facts.connections):
         return CourseConnections(None, None, None, None)
-    first = sum(1 for one in everyone if one.opened_at <= facts.started_at)
-    closed = sum(1 for one in everyone if one.closed_at is not None and one.closed_at <= facts.finished_at)
-    return CourseConnections(first, len(everyone) - first, closed, len(everyone) - closed)
+    event_at, end_at = facts.started_at + first_s, facts.finished_at
+    lives = [(one.opened_at, end_at + 1 if one.closed_at is None else one.closed_at) for one in facts.connections]
+    return CourseConnections(
+        before=sum(1 for opened, closed in lives if opened <= event_at < closed),
+        opened=sum(1 for opened, _ in lives if opened > event_at),
+        closed=sum(1 for _, closed in lives if event_at < closed <= end_at),
+        at_end=sum(1 for _, closed in lives if closed > end_at),
+    )

@@ -195,6 +195,10 @@ def _why_failed(facts: Facts, plan: Plan, course: Course, figures: CourseReport)
     return ": sent to replicas that were going or gone" if faults & {"kill", "delete", "restart", "replace"} else ""
 
 
+def _last_left_s(figures: CourseReport) -> float | None:
+    return max((one.left_s for one in figures.replicas if one.left_s is not None), default=None)
+
+
 def _silent_s(facts: Facts, figures: CourseReport) -> float:
     """Seconds of the error window in which no call was answered."""
     first, last = figures.errors.first_s or 0.0, figures.errors.last_s or 0.0

@@ -66,7 +66,7 @@ def course_lines(report: Report) -> list[tuple[str, str]]:
         ("events", listing([f"{sign} at {seconds(event.t_s)} {event.detail}" for sign, event in marks(report)], 4)),
         ("share", share_line(course)),
         ("p50/p99", _latency(course)),
-        ("conns", _connections(course)),
+        ("conns", connections_line(course)),
         ("came", _clocks(course)),
     ]
     return [(label, line) for label, line in found if line]
@@ -83,13 +83,14 @@ def _latency(course: CourseReport) -> str:
     return f"{', '.join(found)} ms" if found else ""
 
 
-def _connections(course: CourseReport) -> str:
+def connections_line(course: CourseReport) -> str:
+    """Connections over time; empty where the client did not tell."""
     found = course.connections
-    if found.at_start is None or found.opened is None or found.closed is None or found.at_end is None:
+    if found.before is None or found.opened is None or found.closed is None or found.at_end is None:
         return ""
     return (
-        f"{number(found.at_start)} at the start, {number(found.opened)} opened, {number(found.closed)} closed, "
-        f"{number(found.at_end)} at the end"
+        f"{number(found.before)} before, {number(found.opened)} opened and {number(found.closed)} closed after the "
+        f"first event, {number(found.at_end)} at the end"
     )
 
 

@@ -32,7 +32,7 @@ PHASE_STYLES = {"waiting": "dim", "starting": "yellow", "running": "bold green",
 
 
 def render_frame(view: View, *, width: int = 80, height: int = 24, unicode: bool = True, hint: str = "") -> Text:
-    """The view as at most ``height`` lines of at most ``width`` columns. ``hint``: lines for a screen where nothing runs."""
+    """The view as at most ``height`` lines of at most ``width`` columns. ``hint``: for a screen where nothing runs."""
     width = max(40, width)
     lines = [_top(view, width)]
     if view.phase == "waiting":

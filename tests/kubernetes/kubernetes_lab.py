@@ -46,7 +46,7 @@ class KubernetesLab:
     """One lab with its own cluster name, namespace, state and artifacts."""
 
     folder: Path
-    cluster: str = "grpc-lb-lab-test"
+    cluster: str = os.environ.get("LAB_KIND_CLUSTER", "grpc-lb-lab-test")
     namespace: str = "lab-test"
     variables: dict[str, Any] = field(default_factory=dict)
 
@@ -84,7 +84,13 @@ class KubernetesLab:
         values |= self.variables | variables
         return [str(BIN / "ansible-playbook"), f"playbooks/{playbook}.yml", "-e", json.dumps(values)]
 
-    def play(self, playbook: str = "lab", environment: dict[str, str] | None = None, **variables: Any) -> Run:
+    def play(
+        self,
+        playbook: str = "lab",
+        environment: dict[str, str] | None = None,
+        limit_s: float = LIMIT_S,
+        **variables: Any,
+    ) -> Run:
         started = time.monotonic()
         done = subprocess.run(
             self.command(playbook, **variables),
@@ -93,7 +99,7 @@ class KubernetesLab:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=LIMIT_S,
+            timeout=limit_s,
             check=False,
         )
         return Run(done.returncode, done.stdout, time.monotonic() - started)

@@ -82,7 +82,7 @@ WHOLE = {
     "lab_concurrency": "1 to 1,000",
     "lab_clients": "1 to 100",
     "lab_connections": "1 to 1,000",
-    "lab_port": "1,024 to 65,535",
+    "lab_port": "1,024 to 65,535, but not 9464, 9901, 9902",
 }
 
 
@@ -113,6 +113,10 @@ def test_limits_are_included(name, low, high):
         check({name: value}, lab_cluster="local")
     for value in (low - 1, high + 1):
         assert f"{name}={value}:" in refusal({name: value}, lab_cluster="local")
+
+
+def test_a_port_that_the_lab_itself_needs_is_refused():
+    assert refusal({"lab_port": 9902}).startswith("lab_port=9902: ")
 
 
 @pytest.mark.parametrize("name", ["lab_duration", "lab_rate"])
@@ -152,7 +156,7 @@ def test_a_near_miss_is_named(name, value, meant):
 def test_only_names_of_strategy_files_are_strategies(value):
     message = refusal(lab_strategy=value)
     assert message.startswith("strategy=")
-    assert "headless, headless-pick-first" in message
+    assert "gateway, gateway-haproxy" in message
 
 
 def test_every_problem_is_told_at_once():

@@ -10,7 +10,6 @@ import grpc
 
 from grpc_lb_lab.client.stats import OPTIONS
 from grpc_lb_lab.kubernetes.forward import forward
-from grpc_lb_lab.kubernetes.programs import say
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 from grpc_lb_lab.report.errors import LabError
 
@@ -36,15 +35,8 @@ class FaultLines:
         self._threads = ThreadPoolExecutor(MOST_OPEN)
 
     def open(self, names: Iterable[str]) -> None:
-        """Open lines to the pods of these names. One that cannot be opened now is tried again when it is needed."""
-
-        def attempt(pod: str) -> None:
-            try:
-                self._channel(pod)
-            except LabError as error:
-                say(str(error))
-
-        list(self._threads.map(attempt, list(names)[:MOST_OPEN]))
+        """Open lines to the pods of these names. Raises ``LabError`` when one cannot be opened."""
+        list(self._threads.map(self._channel, list(names)[:MOST_OPEN]))
 
     def ask(self, pod: str, request: echo_pb2.FaultRequest) -> None:
         """Have a server take a fault. Raises ``LabError`` when it does not; blocks."""

@@ -23,6 +23,7 @@ RELEASES = ("echo", "load")
 # One line for each thing the lab does in a namespace; docs/existing-clusters.md has the Role, a test keeps them equal.
 RIGHTS = (
     ("create", "apps", "deployments", ""),
+    ("patch", "apps", "deployments", ""),
     ("create", "batch", "jobs", ""),
     ("create", "policy", "poddisruptionbudgets", ""),
     ("create", "", "services", ""),
@@ -33,6 +34,7 @@ RIGHTS = (
     ("watch", "", "pods", ""),
     ("get", "", "pods", "log"),
     ("list", "discovery.k8s.io", "endpointslices", ""),
+    ("watch", "discovery.k8s.io", "endpointslices", ""),
     ("list", "", "events", ""),
 )
 # A control plane watches EndpointSlices, so it gets a Role; only who may make one can install lookaside or xds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.kubernetes import pods, rollout
@@ -105,10 +105,14 @@ class Witness:
         """Take in one event of the watch on pods: ADDED, MODIFIED or DELETED."""
         with self._lock:
             uid, ready = _uid(pod), self._ready_names()
+            before, now = self._pods.get(uid), _State.of(pod)
+            if before is None and now.leaving:  # of the run before
+                self._gone.add(uid)
             if uid in self._gone:
                 return
-            before, now = self._pods.get(uid), _State.of(pod)
             was = _State.of(before) if before else _State()
+            if kind == "DELETED":  # one that goes at once was never about to go
+                was = replace(was, leaving=True)
             self._pods[uid] = pod
             for name in _changes(was, now):
                 self._note(name, pods.replica(pod))
@@ -128,18 +132,20 @@ class Witness:
             addresses = rollout.endpoints(list(self._slices.values()), SERVICE)
             if addresses != self._endpoints:
                 self._endpoints = addresses
-                self._add(Event(time.time(), "endpoints", ",".join(sorted(addresses))))
+                self.add(Event(time.time(), "endpoints", ",".join(sorted(addresses))))
 
     def _ready_names(self) -> list[str]:
         return sorted(pods.name(pod) for uid, pod in self._pods.items() if uid not in self._gone and pods.is_ready(pod))
 
     def _note(self, kind: str, replica: Replica) -> None:
         node = f" on node {replica.node}" if replica.node else ""
-        self._add(Event(time.time(), kind, f"pod {replica.pod}{node}", replica.pod, replica.uid, replica.ip))
+        self.add(Event(time.time(), kind, f"pod {replica.pod}{node}", replica.pod, replica.uid, replica.ip))
 
-    def _add(self, event: Event) -> None:
-        self._events.append(event)
-        self._tell(event)
+    def add(self, event: Event) -> None:
+        """Note something that happened elsewhere."""
+        with self._lock:
+            self._events.append(event)
+            self._tell(event)
 
     def _watch(self, what: str, selector: str, take: Callable[[str, dict[str, Any]], None]) -> None:
         """Read kubectl's watch events; an API server ends every watch after a while, so ask again."""

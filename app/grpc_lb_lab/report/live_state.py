@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from grpc_lb_lab.report import live
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 RATE_S = 1.0
 """Rates are over at least this time, longer where a client's lines come less often."""
 
 EVENTS_KEPT = 200
 SECONDS_KEPT = 600
+
+# What an event says of the pod that it names.
+POD_STATES = {
+    "replica-started": "starting",
+    "replica-ready": "ready",
+    "replica-unready": "not ready",
+    "replica-terminating": "leaving",
+    "replica-ended": "gone",
+}
 
 
 @dataclass
@@ -36,7 +49,11 @@ class Rates:
 
 
 class LiveState:
-    """Fold of a feed. Attributes are for reading; ``take`` is all that changes them."""
+    """Fold of a feed. Attributes are for reading; ``take`` is all that changes them.
+
+    ``pods``: what is known of each, in the order they were met: a value of ``POD_STATES``. Where nobody tells who is
+    ready (``ready`` is None), a pod that answers is.
+    """
 
     def __init__(self) -> None:
         """Before the first line: no run."""
@@ -45,7 +62,8 @@ class LiveState:
         self.clients: dict[int, live.ClientLine] = {}
         self.events: deque[live.EventLine] = deque(maxlen=EVENTS_KEPT)
         self.ready: list[str] | None = None
-        self.pods: list[str] = []
+        self.pods: dict[str, str] = {}
+        self.met_at: dict[str, float] = {}
         self.seconds: dict[int, Second] = {}
         self.last_at = 0.0
         self._recent: dict[int, deque[live.ClientLine]] = {}
@@ -61,10 +79,9 @@ class LiveState:
         elif isinstance(line, live.ClientLine):
             self._take_client(line)
         elif isinstance(line, live.EventLine):
-            self.events.append(line)
+            self._take_event(line)
         elif isinstance(line, live.ReplicasLine):
-            self.ready = line.ready
-            self._meet(line.ready)
+            self._take_replicas(line)
         else:
             self.end = line
         self.last_at = max(self.last_at, line.at)
@@ -124,10 +141,6 @@ class LiveState:
         everyone = self.run is not None and len(self.clients) >= self.run.clients
         return self.end is not None or (everyone and all(client.ended for client in self.clients.values()))
 
-    def gone(self, pod: str) -> bool:
-        """Whether ``pod`` is known not to be ready (any more)."""
-        return self.ready is not None and pod not in self.ready
-
     def rates(self) -> Rates:
         """What happens a second at present; nothing once the run is over."""
         rates = Rates()
@@ -148,15 +161,31 @@ class LiveState:
                 sums[key] = sums.get(key, 0) + count
         return sums
 
-    def _meet(self, pods: list[str]) -> None:
-        self.pods += sorted({*pods} - {*self.pods})
+    def _meet(self, pods: Iterable[str], at: float, state: str = "ready") -> None:
+        for pod in sorted({*pods} - {*self.pods}):
+            self.pods[pod], self.met_at[pod] = state, at
+
+    def _take_event(self, line: live.EventLine) -> None:
+        self.events.append(line)
+        if line.pod and line.event in POD_STATES:
+            self._meet([line.pod], line.at)
+            self.pods[line.pod] = POD_STATES[line.event]
+
+    def _take_replicas(self, line: live.ReplicasLine) -> None:
+        self.ready = line.ready
+        self._meet(line.ready, line.at)
+        for pod, state in self.pods.items():
+            if pod in line.ready:
+                self.pods[pod] = "ready"
+            elif state == "ready":
+                self.pods[pod] = "not ready"
 
     def _take_client(self, line: live.ClientLine) -> None:
         before = self.clients.get(line.i)
         if before is not None and line.at <= before.at:
             return  # lines of one client come in order; a copy of a log may bring one twice
         self.clients[line.i] = line
-        self._meet(list(line.per))
+        self._meet(line.per, line.at, "ready" if self.ready is None else "not ready")
         recent = self._recent.setdefault(line.i, deque())
         recent.append(line)
         while len(recent) > 2 and recent[1].at <= line.at - RATE_S:

@@ -65,6 +65,11 @@ def listing(words: list[str], limit: int = 3) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+def printable(text: str) -> str:
+    """Text from elsewhere that can neither move a terminal's cursor nor change its colours."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def natural(name: str) -> list[tuple[int, str]]:
     """Sort key that puts ``echo-2`` before ``echo-10``."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

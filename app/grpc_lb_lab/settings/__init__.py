@@ -37,7 +37,8 @@ CONCURRENCY = values.Whole(1, 1_000)
 CLIENTS = values.Whole(1, 100)
 CONNECTIONS = values.Whole(1, 1_000)
 SEED = values.Whole(0, 2**32 - 1)
-PORT = values.Whole(1_024, 65_535)
+# A pod's containers share its ports: these are taken by the admin interfaces of Envoy and by metrics.
+PORT = values.Whole(1_024, 65_535, except_for=(9464, 9901, 9902))
 
 
 @dataclass(frozen=True)

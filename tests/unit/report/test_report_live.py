@@ -116,9 +116,34 @@ def test_nothing_happens_any_more_once_the_run_is_over() -> None:
 
 def test_new_pods_are_added_at_the_end_and_gone_ones_stay() -> None:
     state = state_of(RUN, live.ReplicasLine(101.0, ["c", "a"]), client(102.0, 2, per={"a": 1, "b": 1}))
-    assert state.pods == ["a", "c", "b"]
-    assert [state.gone(pod) for pod in state.pods] == [False, False, True]
-    assert not state_of(RUN, client(102.0, 1)).gone("a")
+    assert state.pods == {"a": "ready", "c": "ready", "b": "not ready"}
+    assert state_of(RUN, client(102.0, 1)).pods == {"a": "ready"}
+
+
+def test_a_pod_comes_and_goes() -> None:
+    state = state_of(RUN, live.ReplicasLine(101.0, ["a"]))
+    seen = []
+    for line in (
+        live.EventLine(102.0, "replica-started", "", "b"),
+        live.EventLine(103.0, "replica-ready", "", "b"),
+        live.ReplicasLine(103.0, ["a", "b"]),
+        live.EventLine(104.0, "replica-terminating", "", "a"),
+        live.ReplicasLine(104.0, ["b"]),
+        live.EventLine(105.0, "replica-ended", "", "a"),
+        live.ReplicasLine(106.0, []),
+    ):
+        state.take(live.render(line))
+        seen.append(tuple(state.pods.values()))
+    assert seen == [
+        ("ready", "starting"),
+        ("ready", "ready"),
+        ("ready", "ready"),
+        ("leaving", "ready"),
+        ("leaving", "ready"),
+        ("gone", "ready"),
+        ("gone", "not ready"),
+    ]
+    assert state.met_at == {"a": 101.0, "b": 102.0}
 
 
 def test_seconds_hold_every_call_once() -> None:
@@ -138,7 +163,7 @@ def test_another_run_starts_anew() -> None:
     state = state_of(
         RUN, client(102.0, 10), live.EventLine(1, "kill"), live.EndLine(3), dataclasses.replace(RUN, run="r2")
     )
-    assert (state.done, list(state.events), state.end, state.pods) == (0, [], None, [])
+    assert (state.done, list(state.events), state.end, state.pods) == (0, [], None, {})
     assert state.run is not None
     assert state.run.run == "r2"
 

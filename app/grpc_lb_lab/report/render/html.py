@@ -71,10 +71,9 @@ def render_html(report: Report, links: Links | None = None) -> str:
 
 def render_index(summary: Summary) -> str:
     """The run's cells as a chart, a table and cards."""
-    script = (_environment().get_template("index.js")).render()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _page(
+    return page_with_script(
         "index.html.j2",
+        "index.js",
         summary=summary,
         cost=_draw(cost_chart(summary.cells), "cost"),
         courses=course_tables(summary.cells),
@@ -83,9 +82,14 @@ def render_index(summary: Summary) -> str:
         loads=len({cell.load for cell in summary.cells if cell.load}),
         scenarios=sorted({cell.scenario for cell in summary.cells}),
         repeated=any(cell.repeats > 1 for cell in summary.cells),
-        script=script,
-        script_source=f"'sha256-{digest}'",  # the page runs this script and no other
     )
+
+
+def page_with_script(page: str, script: str, **values: Any) -> str:
+    """A page of the templates that runs the script ``script`` and no other."""
+    code = _environment().get_template(script).render()
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    return _page(page, script=code, script_source=f"'sha256-{digest}'", **values)
 
 
 def _draw(chart: charts.Chart | None, name: str) -> str | None:

@@ -73,6 +73,8 @@ def _why_idle(plan: Plan, figures: CourseReport) -> str:
         if not opened:
             return "the Service picks a replica when a connection opens, and the client opened none"
         return f"the Service picks a replica when a connection opens, and {_new_ones(opened)} went elsewhere"
+    if how == "proxy":
+        return f"{_proxy(plan)} had not learned of them by the end of the run"
     if how == "dns":
         if not closed:
             return "the client resolves DNS only when a connection breaks, and none broke"
@@ -84,7 +86,6 @@ def _why_idle(plan: Plan, figures: CourseReport) -> str:
     reasons = {
         "pick_first": "pick_first keeps its one connection for as long as it lives",
         "port-forward": "a port-forward leads to one pod, chosen when it began",
-        "proxy": f"{_proxy(plan)} had not learned of them by the end of the run",
         "pool": "the pool had not learned of them by the end of the run",
         "endpoints": "the list of endpoints had not told the client of them",
         "lookaside": "the balancer had not told the client of them",

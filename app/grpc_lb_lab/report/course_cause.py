@@ -54,7 +54,7 @@ def _shares(facts: Facts, plan: Plan, course: Course, figures: CourseReport) -> 
 
 
 def _unready(facts: Facts, figures: CourseReport) -> str:
-    """A replica that stayed, and was not ready again: nothing is due to it, which is how the others have their shares."""
+    """A replica that stayed and was not ready again: nothing is due to it, so the others have their shares."""
     lost = [
         one
         for one in figures.replicas

@@ -48,7 +48,21 @@ def _shares(facts: Facts, plan: Plan, course: Course, figures: CourseReport) -> 
     start = (
         f"Every ready replica had its share {_again(figures)}{seconds(figures.share_returned_s)} after the first event"
     )
-    return f"{start}: {_how(plan, figures)}." if figures.clocks else f"{start}."
+    if figures.clocks:
+        return f"{start}: {_how(plan, figures)}."
+    return f"{start}{_unready(facts, figures)}."
+
+
+def _unready(facts: Facts, figures: CourseReport) -> str:
+    """A replica that stayed and was not ready again: nothing is due to it, so the others have their shares."""
+    lost = [
+        one
+        for one in figures.replicas
+        if one.left_s is None and one.spans and one.spans[-1][1] < round(facts.duration_s, 3)
+    ]
+    return (
+        f"; {lost[0].pod} was not ready from {seconds(lost[0].spans[-1][1])} on, so none is due to it" if lost else ""
+    )
 
 
 def _again(figures: CourseReport) -> str:

@@ -156,7 +156,7 @@ def test_a_near_miss_is_named(name, value, meant):
 def test_only_names_of_strategy_files_are_strategies(value):
     message = refusal(lab_strategy=value)
     assert message.startswith("strategy=")
-    assert "headless, headless-pick-first" in message
+    assert "gateway, gateway-haproxy" in message
 
 
 def test_every_problem_is_told_at_once():

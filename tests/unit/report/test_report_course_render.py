@@ -156,7 +156,7 @@ def test_tables_of_the_two_figures():
     assert [[entry and entry.words for entry in entries] for _, entries in errors.rows] == [
         ["0.03 s", "0 s"], [None, "0 s"],
     ]  # fmt: skip
-    assert errors.rows[0][1][0].more == "2, 2 under way failed"
+    assert errors.rows[0][1][0].more == "2 failed, 2 under way"
     assert course_tables([cell for cell in summary().cells if not cell.course]) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -116,20 +117,27 @@ def plan() -> Callable[..., Plan]:
 
 @pytest.fixture
 def run() -> Callable[..., ClientResult]:
-    """Runs one client of a plan here; ``stop_after_s`` stops it early."""
+    """Runs one client of a plan here; it is stopped as soon as ``stop_when`` says so."""
 
-    def go(plan: Plan, index: int = 0, stop_after_s: float | None = None) -> ClientResult:
+    def go(plan: Plan, index: int = 0, stop_when: Callable[[], bool] = lambda: False) -> ClientResult:
         async def main() -> ClientResult:
             stop = Stop()
-            if stop_after_s is not None:
-                import asyncio
-
-                asyncio.get_running_loop().call_later(stop_after_s, stop.now, "stopped by the test")
-            return await Client(plan, index, stop).run()
+            # A time would be a guess: on a busy machine it could be over before the first call.
+            watching = asyncio.ensure_future(_stop_when(stop_when, stop))
+            try:
+                return await Client(plan, index, stop).run()
+            finally:
+                watching.cancel()
 
         return uvloop.run(main())
 
     return go
+
+
+async def _stop_when(condition: Callable[[], bool], stop: Stop) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+    stop.now("stopped by the test")
 
 
 class Gated(EchoService):

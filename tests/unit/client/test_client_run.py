@@ -128,10 +128,24 @@ def test_name_that_does_not_resolve(monkeypatch, name_server, plan, run):
     assert result.resolved == result.servers == []
 
 
+def waiting(server):
+    """Measured calls that the server has taken and not answered."""
+    return server.service.counters.in_flight
+
+
+def open_later(gated, server):
+    """Half a second from the first call on, not from now: nobody knows how long a busy machine warms up."""
+    while not waiting(server):
+        time.sleep(0.01)
+    time.sleep(0.5)
+    gated.gate.set()
+
+
 def test_stop_keeps_what_was_measured(replicas, gated, plan, run):
     (server,) = replicas(1, gated)
     began = time.monotonic()
-    result = run(plan(address(server), requests=1000, concurrency=3, deadline_s=30), stop_after_s=0.4)
+    asked = plan(address(server), requests=1000, concurrency=3, deadline_s=30)
+    result = run(asked, stop_when=lambda: waiting(server) == 3)
     assert time.monotonic() - began < 10
     check_sums(result)
     assert result.errors == {"CANCELLED": 3}
@@ -140,7 +154,8 @@ def test_stop_keeps_what_was_measured(replicas, gated, plan, run):
 
 def test_stop_of_an_open_loop_keeps_what_was_measured(replicas, gated, plan, run):
     (server,) = replicas(1, gated)
-    result = run(plan(address(server), requests=10_000, rate_rps=20.0, deadline_s=30), stop_after_s=0.4)
+    asked = plan(address(server), requests=10_000, rate_rps=20.0, deadline_s=30)
+    result = run(asked, stop_when=lambda: waiting(server) >= 2)
     check_sums(result)
     assert set(result.errors) == {"CANCELLED"}
     assert 0 < result.requests < 100
@@ -162,10 +177,10 @@ def test_stalled_open_loop_sees_the_backlog_a_closed_one_hides(replicas, gated, 
     slow = {}
     for kind, rate in (("closed", None), ("open", 100.0)):
         gated.gate.clear()
-        timer = threading.Timer(0.7, gated.gate.set)
-        timer.start()
+        opener = threading.Thread(target=open_later, args=(gated, server))
+        opener.start()
         result = run(plan(address(server), requests=100, rate_rps=rate, deadline_s=10))
-        timer.join()
+        opener.join()
         check_sums(result)
         assert result.ok == 100
         histogram = latency.decode(result.latency_hdr)

@@ -38,7 +38,6 @@ class Script:
     def open(self) -> None:
         """Begin the feed; from now on it has every event of the lab."""
         self.feed.start(live.run_line(self._plan, "local", time.time()))
-        self.feed.replicas(self._ready())
         self._events.listener = self._tell
         if self._plan.course:
             self._events.add("endpoints", ",".join(self._replicas.ready))

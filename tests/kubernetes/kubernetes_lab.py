@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 REPO = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 LIMIT_S = 300
@@ -160,3 +162,17 @@ class KubernetesLab:
         """Run a shell script in the cluster's node."""
         command = ["docker", "exec", f"{self.cluster}-control-plane", "sh", "-c", script]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def write_scenario(lab: KubernetesLab, name: str, duration_s: float, *events: dict[str, Any]) -> None:
+    """Write a scenario into the lab's own folder of them. Nothing is expected but that it can be carried out."""
+    anything = {"class": "even", "share": "any", "errors": "any"}
+    scenario = {
+        "scenario": {"name": name, "title": "A test", "shows": "A test.", "phase": {"from_s": 2, "to_s": 2.5}},
+        "load": {"duration_s": duration_s, "needs_s": 3, "rate_rps": 100, "deadline_s": 1},
+        "events": list(events),
+        "expect": dict.fromkeys(("headless", "envoy", "xds", "lookaside", "gateway"), anything),
+        "refuse": {},
+    }
+    path = Path(lab.variables["lab_scenarios_dir"]) / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(scenario), encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from kubernetes_lab import REPO, KubernetesLab
+from kubernetes_lab import REPO, KubernetesLab, write_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +96,22 @@ def test_a_user_with_the_documented_rights(kind_lab: KubernetesLab, restricted: 
     assert inventory["notes"] == ["not to be read with this user's rights: CoreDNS, kube-proxy mode, node"]
     assert (lab.cell(strategy) / "logs" / "Corefile").read_text(encoding="utf-8").startswith("not to be had: ")
     assert other_namespaces(kind_lab) == before
+
+
+def test_the_documented_rights_are_enough_for_scenarios(
+    kind_lab: KubernetesLab, restricted: Path, tmp_path: Path
+) -> None:
+    lab = kind_lab.existing(
+        restricted, in_cluster_image(kind_lab), lab_namespace=NAMESPACE, lab_scenarios_dir=str(tmp_path)
+    )
+    events = [{"after_s": 0, "do": "kill", "which": "first"}, {"after_s": 5, "do": "scale", "by": 1}]
+    write_scenario(lab, "rights", 15, *events)
+    run = lab.play(strategy="headless", scenario="rights")
+    assert not run.errors, run.screen
+    folder = lab.artifacts / "latest" / "headless" / "rights" / "results"
+    inventory = json.loads((folder / "inventory.json").read_text(encoding="utf-8"))
+    kinds = [event["kind"] for event in inventory["events"]]
+    assert (kinds.count("command"), kinds.count("replica-ended"), kinds.count("replica-ready")) == (2, 1, 2)
 
 
 def test_a_control_plane_needs_the_second_role(kind_lab: KubernetesLab, restricted: Path) -> None:

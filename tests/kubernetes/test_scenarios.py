@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
+from kubernetes_lab import write_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from kubernetes_lab import KubernetesLab, Run
 
-STRATEGIES = ("headless", "envoy", "xds", "lookaside", "gateway")
 # An event's clocks on a kind node, generously: a command takes effect within seconds.
 SOON_S = 8.0
 
@@ -23,20 +22,6 @@ SOON_S = 8.0
 def lab(cluster: KubernetesLab, tmp_path: Path) -> KubernetesLab:
     """The lab with a scenario folder of the test's own, in which each scenario takes seconds."""
     return cluster.but(lab_scenarios_dir=str(tmp_path), lab_seed=1)
-
-
-def write(lab: KubernetesLab, name: str, duration_s: float, *events: dict[str, Any]) -> None:
-    """Write a scenario of which nothing is expected but that it can be carried out."""
-    anything = {"class": "even", "share": "any", "errors": "any"}
-    scenario = {
-        "scenario": {"name": name, "title": "A test", "shows": "A test.", "phase": {"from_s": 2, "to_s": 2.5}},
-        "load": {"duration_s": duration_s, "needs_s": 3, "rate_rps": 100, "deadline_s": 1},
-        "events": list(events),
-        "expect": dict.fromkeys(STRATEGIES, anything),
-        "refuse": {},
-    }
-    path = Path(lab.variables["lab_scenarios_dir"]) / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
 
 
 class Story:
@@ -71,7 +56,7 @@ def play(lab: KubernetesLab, strategy: str, scenario: str) -> Story:
 
 def test_every_fault_of_one_replica_happens_and_ends(lab: KubernetesLab) -> None:
     one = {"which": "first"}
-    write(
+    write_scenario(
         lab,
         "faults",
         32,
@@ -112,9 +97,9 @@ def began_in(failure: dict[str, Any], after: float, for_s: float) -> bool:
     return bool(after <= failure["began_at"] <= after + for_s)
 
 
-@pytest.mark.parametrize(("event", "strategy"), [("restart", "xds"), ("replace", "envoy")])
+@pytest.mark.parametrize(("event", "strategy"), [("restart", "xds"), ("replace", "lookaside")])
 def test_a_rollout_leaves_nobody_behind(lab: KubernetesLab, event: str, strategy: str) -> None:
-    write(lab, event, 35 if event == "restart" else 20, {"after_s": 0, "do": event})
+    write_scenario(lab, event, 35 if event == "restart" else 20, {"after_s": 0, "do": event})
     story = play(lab, strategy, event)
     command = story.first("command")["at"]
     gone = {item["pod"] for item in story.all("replica-terminating")}
@@ -134,7 +119,7 @@ def test_a_rollout_leaves_nobody_behind(lab: KubernetesLab, event: str, strategy
 
 
 def test_the_next_run_has_the_servers_that_it_wants(lab: KubernetesLab) -> None:
-    write(lab, "up", 8, {"after_s": 0, "do": "scale", "by": 2})
+    write_scenario(lab, "up", 8, {"after_s": 0, "do": "scale", "by": 2})
     story = play(lab, "lookaside", "up")
     assert len(story.all("replica-ready")) == 2
     # Endpoints first, then whoever is told of them; no call goes there before.
@@ -147,7 +132,7 @@ def test_the_next_run_has_the_servers_that_it_wants(lab: KubernetesLab) -> None:
 
 
 def test_the_live_feed_of_a_run_on_the_cluster(lab: KubernetesLab) -> None:
-    write(lab, "down", 12, {"after_s": 0, "do": "scale", "by": -2})
+    write_scenario(lab, "down", 12, {"after_s": 0, "do": "scale", "by": -2})
     story = play(lab, "gateway", "down")
     assert len(story.all("replica-terminating")) == 2
     lines = [json.loads(line) for line in (lab.state / "live.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -174,7 +159,7 @@ def full(lab: KubernetesLab) -> Iterator[KubernetesLab]:
 
 
 def test_a_cluster_too_small_to_scale(full: KubernetesLab) -> None:
-    write(full, "up", 10, {"after_s": 0, "do": "scale", "by": 2})
+    write_scenario(full, "up", 10, {"after_s": 0, "do": "scale", "by": 2})
     run = full.play(strategy="headless", scenario="up")
     assert run.code != 0
     assert "error: scenario up: its events were not over when the load ended: 5 of 7 replicas are ready" in run.screen

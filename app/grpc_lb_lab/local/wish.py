@@ -15,6 +15,7 @@ _SERVER_KEYS = {
     ("maxConnectionAgeMs",): "max_connection_age_ms",
     ("maxConnectionAgeGraceMs",): "max_connection_age_grace_ms",
     ("workMs",): "work_ms",
+    ("drainS",): "drain_delay_s",
     ("graceS",): "grace_s",
     ("keepalive", "minIntervalMs"): "keepalive_min_interval_ms",
     ("keepalive", "permitWithoutCalls"): "keepalive_permit_without_calls",

@@ -188,6 +188,9 @@ def _why_failed(facts: Facts, plan: Plan, course: Course, figures: CourseReport)
         )
     if silent >= 1.0 and silent >= errors.window_s / 2:
         return f": for {seconds(silent)} no call was answered"
+    left = _last_left_s(figures)
+    if learner(plan) == "proxy" and left is not None and (errors.last_s or 0.0) - left > 1.0:
+        return f": {_proxy(plan)} went on sending calls to replicas that had left, the last of them at {seconds(left)}"
     if errors.in_flight:
         return (
             f": {number(errors.in_flight)} under way when a replica left, the others sent to one that was going or gone"

@@ -95,8 +95,8 @@ def time_words(value: float | None) -> str:
 
 
 def failed_words(ranges: CourseRanges) -> str:
-    """``17, 3 under way``: failed calls of the worst repeat."""
-    return number(ranges.failed) + (f", {number(ranges.in_flight)} under way" if ranges.in_flight else "")
+    """``17 failed, 3 under way``: calls of the worst repeat."""
+    return f"{number(ranges.failed)} failed" + (f", {number(ranges.in_flight)} under way" if ranges.in_flight else "")
 
 
 def _spread(values: list[float | None]) -> Spread:

@@ -13,9 +13,11 @@ differed by up to 2.6 in calls/s and 7 in p99. No rule tells that from a change,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from grpc_lb_lab.report.course_repeats import spread_words
 from grpc_lb_lab.report.errors import UsageError
 from grpc_lb_lab.report.text import microseconds, milliseconds, number, verdict_words
 
@@ -23,12 +25,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grpc_lb_lab.report.cells import Cell
+    from grpc_lb_lab.report.course_repeats import Spread
     from grpc_lb_lab.report.document import Range
     from grpc_lb_lab.report.summary import Summary
 
 REPEATED = 1.1
 SINGLE = {"rps": 1.5, "p50_ms": 1.5, "p99_ms": 4.0, "client_us": 1.5, "proxies_us": 1.5, "servers_us": 1.5}
 """Ratio of the larger to the smaller figure of single runs from which on it counts as moved."""
+
+COURSE_S = 1.0
+"""Seconds by which the figures of a scenario must differ at least; windows are hardly finer than that."""
+
+COURSE_SINGLE = 2.0
+"""As ``SINGLE``, for the seconds of a scenario: what DNS does depends on when it was asked the last time."""
 
 Kind = Literal["verdict", "class", "figure"]
 
@@ -112,7 +121,41 @@ def _changes(a: Cell, b: Cell) -> list[Change]:
     if a.counts and b.counts and a.load == b.load:
         found += [change for key in FIGURES if (change := _figure(a, b, key))]
         found += _counts(a, b)
+        found += _course(a, b)
     return found
+
+
+def _course(a: Cell, b: Cell) -> list[Change]:
+    """The two figures of a scenario: sooner is better, and never is worse than any time."""
+    if a.course is None or b.course is None:
+        return []
+    pairs = [
+        ("shares back", a.course.share_returned_s, b.course.share_returned_s),
+        ("error window", a.course.error_window_s, b.course.error_window_s),
+    ]
+    repeated = min(a.repeats, b.repeats) > 1
+    return [
+        _change(a, "figure", what, spread_words(one), spread_words(two), _later(two.median) < _later(one.median))
+        for what, one, two in pairs
+        if course_moved(one, two, repeated=repeated)
+    ]
+
+
+def course_moved(a: Spread, b: Spread, *, repeated: bool) -> bool:
+    """Whether a figure in seconds differs by more than noise; between never and a time it always does."""
+    one, two = _later(a.median), _later(b.median)
+    if one == two:
+        return False
+    low, high = sorted((one, two))
+    if high - low < COURSE_S:
+        return False
+    if repeated:
+        return not _later(b.min) <= one <= _later(b.max) and not _later(a.min) <= two <= _later(a.max)
+    return high > COURSE_SINGLE * low
+
+
+def _later(value: float | None) -> float:
+    return math.inf if value is None else value
 
 
 def _verdict(cell: Cell) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from grpc_lb_lab.report import text
 from grpc_lb_lab.report.live_state import Second
 
 if TYPE_CHECKING:
@@ -19,10 +18,6 @@ SILENT_S = 5.0
 
 NEW_AFTER_S = 1.0
 """A replica that was met so long after the first call has come during the run."""
-
-
-PLAIN_ROWS = 12
-"""More replicas are only counted in a log's line."""
 
 
 LOAD_EVENTS = ("load-started", "load-ended")
@@ -199,16 +194,3 @@ def _seconds(state: LiveState, most: int, t_s: float) -> tuple[int, list[list[in
         calls = [round(second.per.get(pod, 0.0)) for pod in state.pods]
         columns.append([*(calls if len(calls) <= MOST_AREAS else [sum(calls)]), round(second.failed)])
     return first, columns
-
-
-def plain_line(view: View) -> str:
-    """The view in one line, for a log."""
-    if view.phase == "waiting":
-        return "waiting for a run"
-    named = [f"{row.pod} {text.number(row.calls)}{f' ({row.state})' if row.state else ''}" for row in view.rows]
-    rows = ", ".join(named) if len(named) <= PLAIN_ROWS else text.count(sum(row.here for row in view.rows), "replica")
-    latency = "" if view.p99_ms is None else f", p99 {text.milliseconds(view.p99_ms)}"
-    return (
-        f"{view.t_s:6.1f} s  {text.count(view.done, 'call')}, {text.number(round(view.rate))} a second, "
-        f"{text.number(view.failed)} failed{latency}, {text.count(view.connections, 'connection')} | {rows}"
-    )

@@ -107,5 +107,10 @@ def latency_course(facts: Facts) -> list[Span]:
 
 
 def _summary(begin: float, end: float, histogram: HdrHistogram) -> Span:
-    found = latency.summarize(histogram)
-    return Span(round(begin, 3), round(end, 3), int(histogram.get_total_count()), found.p50, found.p99)
+    return Span(
+        from_s=round(begin, 3),
+        to_s=round(end, 3),
+        calls=int(histogram.get_total_count()),
+        p50=latency.percentile(histogram, 50),
+        p99=latency.percentile(histogram, 99),
+    )

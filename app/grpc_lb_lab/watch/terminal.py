@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 
-from grpc_lb_lab.report.live_view import View, make_view, plain_line
-from grpc_lb_lab.report.render.live import render_frame
+from grpc_lb_lab.report.live_view import View, make_view
+from grpc_lb_lab.report.render.live import plain_line, render_frame
 from grpc_lb_lab.report.text import printable
 
 if TYPE_CHECKING:

@@ -79,7 +79,7 @@ capabilities: {drop: [ALL]}
 {{- else }}
 - --listen=0.0.0.0:{{ int .Values.port }}
 {{- end }}
-- --drain-delay-s=0
+- --drain-delay-s={{ $server.drainS | default 0 }}
 {{- with $keepalive.minIntervalMs }}
 - --keepalive-min-interval-ms={{ int64 . }}
 {{- end }}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import course_factory as acted
 import pytest
 import report_factory as made
-from grpc_lb_lab.report.model import Event, Inventory, PlannedEvent
+from grpc_lb_lab.report.model import Event, Inventory, PathCount, PlannedEvent, ProxyStats
 
 
 def met(report):
@@ -217,3 +217,42 @@ def test_events_of_others_are_kept_in_the_report():
     assert [event.kind for event in report.events][:2] == ["command", "replica-started"]
     assert report.events[1].pod == "echo-5"
     assert isinstance(acted.command("x"), Event)
+
+
+def beside(replicas, counts):
+    """The Envoys beside these replicas."""
+    return [
+        ProxyStats("envoy-server", f"{made.ip(index)}:9901", counts[index], 1, 0, {}, 0.1) for index in replicas
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("known", "status"), [([1, 2], "pass"), ([2], "invalid")])
+def test_counters_of_proxies_that_left_with_their_replica_are_explained(known, status):
+    world = acted.World({0: (0.0, 5.01), 1: (0.0, None), 2: (5.5, None)}, events=[acted.command("kill echo-0")])
+    one = acted.client(world, acted.in_turn(world.at))
+    counts = {index: server.requests for index, server in enumerate(one.backends)}
+    proxies = [made.envoy(one.ok), *beside(known, counts)]
+    through = dataclasses.replace(
+        one, proxies=proxies, paths=[PathCount("127.0.0.1", {"via": "1.1 envoy-client, 1.1 envoy-server"}, one.ok)],
+        connections=[dataclasses.replace(one.connections[0], remote="127.77.2.1:15001")],
+    )  # fmt: skip
+    report = acted.report(
+        world, through, acted.course("kill", "even", which="first"), replicas=2, hops=("envoy-client", "envoy-server")
+    )
+    assert report.verdict.status == status
+    assert report.path.proven is (status == "pass")
+
+
+def test_a_proxy_that_keeps_replicas_that_left_is_named():
+    world = acted.World({0: (0.0, 5.01), 1: (0.0, None), 2: (5.5, None)}, events=[acted.command("kill echo-0")])
+    turns = acted.in_turn(world.at)
+    one = acted.client(world, lambda c, t: turns(c, t) if t < 5 or c % 3 or t > 12 else "UNAVAILABLE")
+    through = dataclasses.replace(
+        one, proxies=[made.envoy(one.requests)], paths=[PathCount("127.0.0.1", {"via": "1.1 envoy-client"}, one.ok)],
+        connections=[dataclasses.replace(one.connections[0], remote="127.77.2.1:15001")],
+    )  # fmt: skip
+    expected = acted.course("kill", "even", which="first")
+    report = acted.report(world, through, expected, replicas=2, hops=("envoy-client",))
+    assert "envoy-client went on sending calls to replicas that had left, the last of them at 5.01 s" in (
+        report.verdict.cause
+    )

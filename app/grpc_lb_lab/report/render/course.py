@@ -9,6 +9,7 @@ from grpc_lb_lab.report.render.charts import FAILED, Span, timeline_spans
 from grpc_lb_lab.report.text import count, figure, listing, number, percent, seconds
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.report import outage
     from grpc_lb_lab.report.clocks import ReplicaClocks
     from grpc_lb_lab.report.course import CourseReport
     from grpc_lb_lab.report.document import Backend, EventRow, Report
@@ -72,6 +73,11 @@ def course_lines(report: Report) -> list[tuple[str, str]]:
     return [(label, line) for label, line in found if line]
 
 
+def phases(course: CourseReport) -> list[tuple[str, outage.Span]]:
+    """Latency before, during and after, in this order; a file keeps keys in the alphabet's."""
+    return [(name, course.latency[name]) for name in ("before", "during", "after")]
+
+
 def marks(report: Report) -> list[tuple[str, EventRow]]:
     """What was ordered, numbered in order of time."""
     ordered = [event for event in report.events if event.kind == COMMAND]
@@ -79,7 +85,7 @@ def marks(report: Report) -> list[tuple[str, EventRow]]:
 
 
 def _latency(course: CourseReport) -> str:
-    found = [f"{name} {figure(span.p50)}/{figure(span.p99)}" for name, span in course.latency.items() if span.calls]
+    found = [f"{name} {figure(span.p50)}/{figure(span.p99)}" for name, span in phases(course) if span.calls]
     return f"{', '.join(found)} ms" if found else ""
 
 

@@ -57,7 +57,7 @@ def _entry(cell: Cell | None, errors: bool) -> Entry | None:
     if cell is None or cell.course is None:
         return None
     figures = cell.course.error_window_s if errors else cell.course.share_returned_s
-    more = f"{failed_words(cell.course)} failed" if errors and cell.course.failed else ""
+    more = failed_words(cell.course) if errors and cell.course.failed else ""
     return Entry(spread_words(figures), more, cell)
 
 

@@ -27,6 +27,8 @@ LABEL = 10
 RATE, CALLS, STATE = 9, 10, 11
 NAMES = 26
 FEWEST_EVENTS = 1
+PLAIN_ROWS = 12
+"""More replicas are only counted in a log's line."""
 PHASES = {"waiting": "waiting", "starting": "starting", "running": "running", "over": "over"}
 PHASE_STYLES = {"waiting": "dim", "starting": "yellow", "running": "bold green", "over": "bold"}
 
@@ -180,3 +182,16 @@ def _bar(part: float, room: int) -> str:
 
 def _level(part: float) -> str:
     return LEVELS[max(1, round(part * 8)) if part > 0 else 0]
+
+
+def plain_line(view: View) -> str:
+    """The view in one line, for a log."""
+    if view.phase == "waiting":
+        return "waiting for a run"
+    named = [f"{row.pod} {number(row.calls)}{f' ({row.state})' if row.state else ''}" for row in view.rows]
+    rows = ", ".join(named) if len(named) <= PLAIN_ROWS else count(sum(row.here for row in view.rows), "replica")
+    latency = "" if view.p99_ms is None else f", p99 {milliseconds(view.p99_ms)}"
+    return (
+        f"{view.t_s:6.1f} s  {count(view.done, 'call')}, {number(round(view.rate))} a second, "
+        f"{number(view.failed)} failed{latency}, {count(view.connections, 'connection')} | {rows}"
+    )

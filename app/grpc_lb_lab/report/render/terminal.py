@@ -11,7 +11,7 @@ from rich.text import Text
 from grpc_lb_lab.report.render import lines
 from grpc_lb_lab.report.render.course import course_lines, timeline_lines
 from grpc_lb_lab.report.render.extras import extra_lines
-from grpc_lb_lab.report.text import number, percent
+from grpc_lb_lab.report.text import number, percent, printable
 
 if TYPE_CHECKING:
     from grpc_lb_lab.report.document import Backend, Report
@@ -45,7 +45,7 @@ def render_terminal(report: Report, *, width: int = 80, colour: bool = False, un
     )
     run = report.run
     title = f"{run.strategy} · {run.scenario} · {run.cluster} · {report.strategy.title}"
-    console.print(Text(_plain(title), "bold"))
+    console.print(Text(printable(title), "bold"))
     console.print()
     for line in _replica_lines(report, console.width):
         console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
@@ -54,7 +54,7 @@ def render_terminal(report: Report, *, width: int = 80, colour: bool = False, un
         console.print(_labelled(label, value, console.width))
     console.print()
     console.print(Text(lines.verdict_line(report), STATUS_STYLES[report.verdict.status]))
-    console.print(Text(_plain(report.verdict.cause)))
+    console.print(Text(printable(report.verdict.cause)))
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
     return text if unicode else text.translate(_ASCII)
 
@@ -70,7 +70,7 @@ def _figures(report: Report) -> list[tuple[str, str]]:
         *course_lines(report),
         *extra_lines(report),
     ]
-    return [(label, _plain(value)) for label, value in figures]
+    return [(label, printable(value)) for label, value in figures]
 
 
 def _labelled(label: str, value: str, width: int) -> Text:
@@ -114,7 +114,7 @@ def _bars(shown: list[Backend], everyone: list[Backend], width: int) -> list[Tex
 
 
 def _bar(backend: Backend, names: int, digits: int, room: int, most: int) -> Text:
-    name = _plain(backend.pod)
+    name = printable(backend.pod)
     name = name if len(name) <= names else "…" + name[len(name) - names + 1 :]
     length = max(1, round(backend.requests / most * room)) if backend.requests else 0
     text = Text(f"{name:<{names}}  {number(backend.requests):>{digits}}  {percent(backend.share):>7}  ")
@@ -131,8 +131,3 @@ def _mark(backend: Backend) -> str:
 
 def _mark_width(backend: Backend) -> int:
     return len(_mark(backend))
-
-
-def _plain(text: str) -> str:
-    """Text from servers cannot move the cursor or change colours."""
-    return "".join(character if character.isprintable() else "?" for character in text)

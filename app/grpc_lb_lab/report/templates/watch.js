@@ -1,7 +1,7 @@
 (function () {
   "use strict";
   var at = function (id) { return document.getElementById(id); };
-  var AREAS = 10, HEIGHT = 260, TOP = 26, BOTTOM = 24, LEFT = 46, WIDEST = 9;
+  var AREAS = 10, TOP = 26, BOTTOM = 24, LEFT = 46, WIDEST = 9;
   var last = null;
   function number(value) { return Math.round(value).toLocaleString("en-US"); }
   function say(id, words) { var node = at(id); if (node.textContent !== words) { node.textContent = words; } }
@@ -57,20 +57,20 @@
     if (!view.events.length) { list.append(element("li", "soft", "Nothing has happened to the replicas.")); }
   }
   function timeline(view) {
-    var svg = at("timeline"), width = svg.clientWidth || 800, seconds = view.seconds;
-    svg.setAttribute("viewBox", "0 0 " + width + " " + HEIGHT);
+    var svg = at("timeline"), width = svg.clientWidth || 800, height = svg.clientHeight || 260, seconds = view.seconds;
+    svg.setAttribute("viewBox", "0 0 " + width + " " + height);
     svg.replaceChildren();
     var first = view.first_second, span = Math.max(view.of_s && view.of_s <= 120 ? view.of_s : 10, seconds.length);
     var most = Math.max.apply(null, [1].concat(seconds.map(function (second) { return second.reduce(function (a, b) { return a + b; }, 0); })));
     var x = function (t) { return LEFT + (width - LEFT - 8) * (t - first) / span; };
-    var y = function (calls) { return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * calls / most; };
+    var y = function (calls) { return height - BOTTOM - (height - TOP - BOTTOM) * calls / most; };
     [0, 0.5, 1].forEach(function (part) {
       svg.append(make("line", {x1: LEFT, x2: width - 8, y1: y(part * most), y2: y(part * most), "class": "grid"}));
       svg.append(make("text", {x: LEFT - 8, y: y(part * most) + 4, "text-anchor": "end", "class": "axis"}, number(part * most)));
     });
     var step = [1, 2, 5, 10, 15, 20, 30, 60].find(function (size) { return span / size <= width / 90; }) || 60;
     for (var t = Math.ceil(first / step) * step; t <= first + span; t += step) {
-      svg.append(make("text", {x: x(t), y: HEIGHT - 4, "text-anchor": t === first ? "start" : t > first + span - step / 3 ? "end" : "middle", "class": "axis"}, t + " s"));
+      svg.append(make("text", {x: x(t), y: height - 4, "text-anchor": t === first ? "start" : t > first + span - step / 3 ? "end" : "middle", "class": "axis"}, t + " s"));
     }
     var base = seconds.map(function () { return 0; }), areas = seconds.length ? seconds[0].length : 0;
     for (var index = 0; index < areas; index += 1) {
@@ -86,7 +86,7 @@
     view.events.forEach(function (event) {
       if (event.t_s < first || event.t_s > first + span) { return; }
       var command = event.kind === "command", place = x(event.t_s), late = event.t_s > first + span / 2;
-      svg.append(make("line", {x1: place, x2: place, y1: command ? 6 : TOP, y2: HEIGHT - BOTTOM, "class": command ? "mark command" : "mark"}));
+      svg.append(make("line", {x1: place, x2: place, y1: command ? 6 : TOP, y2: height - BOTTOM, "class": command ? "mark command" : "mark"}));
       if (!command) { return; }
       var fits = Math.floor((late ? place - 6 : width - place - 6) / WIDEST);
       var words = event.detail.length > fits ? event.detail.slice(0, fits - 1) + "…" : event.detail;

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from grpc_lb_lab.client import channels, meeting, names, pacing, probes, proxies, shared_proxies, stats, turns, warmup
+from grpc_lb_lab.client import (
+    channels,
+    meeting,
+    names,
+    pacing,
+    probes,
+    processes,
+    proxies,
+    shared_proxies,
+    stats,
+    turns,
+    warmup,
+)
 from grpc_lb_lab.client.beside import Beside
 from grpc_lb_lab.client.connections import ConnectionLog
 from grpc_lb_lab.client.live import LiveWriter
@@ -146,6 +158,7 @@ class Client:
         offset, began = time.time() - time.perf_counter(), time.perf_counter()
         recorder = Recorder(len(opened), offset, began, lanes, over_time=self._plan.course is not None)
         beside = Beside(self._plan, self._index, pace, recorder, log, self._stop, self._live)
+        hops = processes.cpu_of(self._plan.processes)
         cpu = time.process_time()
         try:
             async with beside.running(began + offset):
@@ -153,10 +166,11 @@ class Client:
         finally:
             gc.unfreeze()
         ended, cpu = time.perf_counter(), time.process_time() - cpu
+        hop_cpu = processes.between(hops, processes.cpu_of(self._plan.processes))
         beside.finish(ended)
         self._note_shortfall(pace, recorder)
         result = measured(self._index, recorder, log, began + offset, ended + offset, cpu)
-        return replace(result, dns_answers=beside.dns_answers)
+        return replace(result, dns_answers=beside.dns_answers, hop_cpu=hop_cpu)
 
     def _note_shortfall(self, pace: Pace, recorder: Recorder) -> None:
         if self._stop.reason:

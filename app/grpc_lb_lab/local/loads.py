@@ -13,6 +13,7 @@ import grpc
 
 from grpc_lb_lab.events.feed import LiveFeed
 from grpc_lb_lab.local import envoy
+from grpc_lb_lab.local.addresses import SERVER_ADMIN_PORT
 from grpc_lb_lab.local.inventory import make_inventory
 from grpc_lb_lab.local.load import Load, World
 from grpc_lb_lab.local.load_files import LoadFolder, read_plan
@@ -58,7 +59,9 @@ class Loads:
         self._planes = planes
         self._dns = dns
         self._events = events
-        self._world = World(spawner, block, port, state.load, lambda: replicas.ready, lambda: service.process)
+        self._world = World(
+            spawner, block, port, state.load, lambda: replicas.ready, lambda: service.process, self._beside
+        )
         self._load: Load | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -150,6 +153,11 @@ class Loads:
             )
         if needed.server_proxy and not all(member.proxy for member in self._replicas.current):
             raise LabError("this strategy needs an Envoy beside every replica: run `lb-lab local up` with it first")
+
+    def _beside(self) -> dict[str, int]:
+        return {
+            f"{member.ip}:{SERVER_ADMIN_PORT}": member.proxy.pid for member in self._replicas.current if member.proxy
+        }
 
     def _keep(self, load: Load, present: list[Member]) -> None:
         """Write the inventory of everyone who could have had a call, and copy the logs."""

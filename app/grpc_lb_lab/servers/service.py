@@ -185,6 +185,7 @@ class EchoService:
 
     def describe(self, run: str, count: RunCount) -> echo_pb2.StatsReply:
         """``count`` as the reply of ``Stats``."""
+        cpu_s = time.process_time()
         return echo_pb2.StatsReply(
             backend=self._backend,
             run=run,
@@ -194,9 +195,10 @@ class EchoService:
             warmup_attempts=count.warmup_attempts,
             connections=len(count.peers),
             peer_hosts=count.peer_hosts(),
-            cpu_seconds=time.process_time(),
+            cpu_seconds=cpu_s,
             attempts_by_previous=count.by_previous,
             connections_accepted=self._accepted.look() if self._accepted else 0,
+            run_cpu_seconds=0.0 if count.cpu_from is None else cpu_s - count.cpu_from,
         )
 
     def _new_reply(self, key: tuple[bytes, str, tuple[tuple[str, str], ...]], context: grpc.ServicerContext) -> bytes:

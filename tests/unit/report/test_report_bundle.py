@@ -19,7 +19,11 @@ from grpc_lb_lab.report.errors import ArtifactError
 from grpc_lb_lab.report.files import read_as, write_text
 from grpc_lb_lab.report.model import from_dict, to_dict
 from grpc_lb_lab.report.render.charts import FAILED, timeline_chart, timeline_spans
+from grpc_lb_lab.report.render.cpu import cpu_chart
+from grpc_lb_lab.report.render.html import render_html, render_index
 from grpc_lb_lab.report.render.junit import render_junit
+from grpc_lb_lab.report.render.lines import cpu_line
+from grpc_lb_lab.report.render.markdown import render_markdown
 from grpc_lb_lab.report.render.summary_markdown import render_summary_markdown
 from grpc_lb_lab.report.render.vega import draw
 from grpc_lb_lab.report.summary import Summary, summarize_cells
@@ -177,6 +181,46 @@ def test_a_saturated_core_is_named(cpu_s, said):
     assert (report.cpu.saturated != "") is said
     if said:
         assert report.cpu.saturated.endswith("client 0 used 92 % of a core while the load ran.")
+
+
+def test_a_saturated_server_or_forwarder_is_named_in_every_view():
+    servers = [dataclasses.replace(one, run_cpu_s=0.01) for one in made.client([[200] * 5]).servers]
+    servers[2] = dataclasses.replace(servers[2], run_cpu_s=0.47)
+    report = build_report(made.plan(requests=1000), made.inventory(), [made.client([[200] * 5], servers=servers)])
+    words = "One saturated core explains the calls a second: echo-2 used 94 % of a core while the load ran."
+    assert report.cpu.saturated == words
+    index = summarize_cells("run", [CellFiles("headless/steady", {0: data_of(report)})])
+    for page in (render_html(report), render_index(index), render_markdown(report)):
+        assert words in page
+    assert "| 300 / – / 510\\* |" in render_summary_markdown(index)
+    full = build_report(
+        made.plan(requests=1000), made.inventory(), [made.client([[200] * 5], hop_cpu={"the port-forward": [0, 0.46]})]
+    )
+    assert "the port-forward used 92 %" in full.cpu.saturated
+    assert "proxies 460 µs" in cpu_line(full)
+
+
+def cpu_cell(name, cpu, path=()):
+    parts = dict(zip(("client_us", "proxies_us", "servers_us"), cpu, strict=True))
+    return dataclasses.replace(only(repeated(paced(0.5))), strategy=name, path=["client", *path, "server"], **parts)
+
+
+def test_cpu_chart_shows_every_part_and_says_what_it_lacks():
+    cells = [
+        cpu_cell("kind-envoy", (100, None, 170), ["envoy-client"]),
+        cpu_cell("envoy", (100, 110, 170), ["envoy-client"]),
+        cpu_cell("headless", (80, None, 120)),
+        cpu_cell("old", (50, None, None)),
+    ]
+    rows = cpu_chart(cells).spec["data"]["values"]
+    told = {row["name"]: row["words"] for row in rows if row["words"]}
+    assert list(told.items()) == [
+        ("headless", "200 µs"), ("envoy", "380 µs"), ("old", "50 µs  (servers not measured)"),
+        ("kind-envoy", "270 µs  (proxies not measured)"),
+    ]  # fmt: skip
+    assert [row["end"] - row["begin"] for row in rows if row["name"] == "envoy"] == [100, 110, 170]
+    assert cpu_chart(cells[:1]) is None
+    assert "from headless with 200 µs to kind-envoy with 270 µs" in cpu_chart(cells).description
 
 
 def test_unknown_servers_cpu_reads_as_none():

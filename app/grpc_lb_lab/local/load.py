@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local import edge, envoy
-from grpc_lb_lab.local.addresses import ADMIN_PORT, SIDECAR_PORT
+from grpc_lb_lab.local.addresses import ADMIN_PORT, METRICS_PORT, SIDECAR_PORT
 from grpc_lb_lab.local.load_files import LoadFolder, client_plan, progress
 from grpc_lb_lab.local.processes import Process, Spawner, ended_badly
 from grpc_lb_lab.local.service import write_atomically
@@ -163,6 +163,7 @@ class Load:
             path.write_text(json.dumps(to_dict(plan)), encoding="utf-8")
             line = ["client", "--plan", str(path), "--index", str(index), "--output", str(self.files.result(index))]
             line += [*together, "--live", str(self.script.feed.path)]
+            line += ["--metrics", f"{self.world.block.sidecar(index)}:{METRICS_PORT}"]
             name = f"lb-client-{index}"
             self._clients.append(await self.world.spawner.module(name, line, self.files.client_log(index)))
 

@@ -105,9 +105,3 @@ def _value(index: int) -> int:
 def _index(value: int) -> int:
     shift = max(0, value.bit_length() - SUB_BUCKET_BITS)
     return (shift << HALF_BITS) + (value >> shift)
-
-
-def _value(index: int) -> int:
-    """The lowest value with this index."""
-    shift = max(0, (index >> HALF_BITS) - 1)
-    return (index - (shift << HALF_BITS)) << shift

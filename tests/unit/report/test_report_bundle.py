@@ -25,6 +25,7 @@ from grpc_lb_lab.report.render.junit import render_junit
 from grpc_lb_lab.report.render.lines import cpu_line
 from grpc_lb_lab.report.render.markdown import render_markdown
 from grpc_lb_lab.report.render.summary_markdown import render_summary_markdown
+from grpc_lb_lab.report.render.summary_terminal import render_summary_terminal
 from grpc_lb_lab.report.render.vega import draw
 from grpc_lb_lab.report.summary import Summary, summarize_cells
 
@@ -152,6 +153,26 @@ def test_summary_markdown_puts_what_failed_first():
     text = render_summary_markdown(summarize_cells("run", files))
     assert text.index("❌ **z-bad**") < text.index("| ❌ | z-bad") < text.index("| ✅ | a-good")
     assert "skewed, not even" in text
+
+
+def test_the_terminal_says_why_a_cell_did_not_pass():
+    files = [
+        CellFiles("a-good/steady", {0: data_of(paced(0.5))}),
+        CellFiles("broken/steady", {0: None}, error="evil \x1b[31m " + "very " * 100),
+        CellFiles("z-bad/steady", {0: data_of(paced(0.5, (800, 50, 50, 50, 50)))}),
+    ]
+    summary = summarize_cells("run", files)
+    plain = render_summary_terminal(summary)
+    assert plain.splitlines()[0] == summary.headline == "3 cells: 1 passed, 1 failed, 1 invalid"
+    assert "\x1b" not in plain
+    assert max(map(len, plain.splitlines())) <= 80
+    assert "  a-good               steady       PASS: even, as expected\n  broken" in plain
+    assert plain.count("very") < 60
+    assert plain.splitlines()[-2].startswith("    ")
+    coloured = render_summary_terminal(summary, colour=True)
+    assert "\x1b[1;31mFAIL: expected even, observed skewed\x1b[0m" in coloured
+    assert "\x1b[1;33mINVALID: no report\x1b[0m" in coloured
+    assert "\x1b[1;32mPASS: even, as expected\x1b[0m" in coloured
 
 
 def test_cpu_of_every_process_a_call():

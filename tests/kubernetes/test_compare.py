@@ -28,9 +28,6 @@ def test_a_comparison_is_stopped_and_resumed(cluster: KubernetesLab) -> None:
     finished = [name for name in STRATEGIES if (run / name / "steady" / "report.json").exists()]
     assert "baseline" in finished and "envoy" not in finished
     untouched = {name: (run / name / "steady" / "report.json").stat().st_mtime_ns for name in finished}
-    assert {cell["strategy"]: cell["status"] for cell in summary(run)["cells"]} == {
-        name: "pass" if name in finished else "invalid" for name in STRATEGIES
-    }
 
     rest = cluster.play("compare", lab_resume=True, **WANTED)
     assert rest.code == 0, rest.screen

@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from grpc_lb_lab.client import channels, meeting, names, pacing, probes, proxies, shared_proxies, stats, turns, warmup
+from grpc_lb_lab.client import (
+    channels,
+    meeting,
+    names,
+    pacing,
+    probes,
+    processes,
+    proxies,
+    shared_proxies,
+    stats,
+    turns,
+    warmup,
+    watched,
+)
 from grpc_lb_lab.client.beside import Beside
 from grpc_lb_lab.client.connections import ConnectionLog
 from grpc_lb_lab.client.live import LiveWriter
@@ -25,6 +38,7 @@ from grpc_lb_lab.pb.echo.v1 import echo_pb2
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from grpc_lb_lab.client.exporter import Exporter
     from grpc_lb_lab.client.opened import LabChannel
     from grpc_lb_lab.client.pacing import Pace
     from grpc_lb_lab.report.model import ClientResult, Plan, ProxyStats, ServerStats
@@ -40,38 +54,43 @@ class Outcome:
     interrupted: bool
 
 
-def run_client(plan: Plan, index: int, together: Path | None = None, live: str = "") -> Outcome:
+def run_client(plan: Plan, index: int, together: Path | None = None, live: str = "", metrics: str = "") -> Outcome:
     """Run client ``index`` of ``plan`` in this process, from the first connection to the last count.
 
     In the folder ``together`` the plan's clients wait for one another before they measure. ``live``: the file of the
-    live feed, ``-`` for stderr, empty for none.
+    live feed, ``-`` for stderr, empty for none. ``metrics`` is where Prometheus may ask (``ADDRESS:PORT``), empty:
+    nowhere.
     SIGTERM and SIGINT end the load early; what was measured until then is the result. Raises ``LabError`` for a plan
     that names no known channel mode or target.
     """
     channels.mode_of(plan)
     channels.target_address(plan)
-    return uvloop.run(_run(plan, index, together, live))
+    return uvloop.run(_run(plan, index, together, live, metrics))
 
 
-async def _run(plan: Plan, index: int, together: Path | None, live: str) -> Outcome:
+async def _run(plan: Plan, index: int, together: Path | None, live: str, metrics: str) -> Outcome:
     stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.now, f"stopped by {number.name}")
-    result = await Client(plan, index, stop, together, live).run()
+    result = await Client(plan, index, stop, together, live, metrics).run()
     return Outcome(result, interrupted=stop.reason.startswith("stopped by SIG"))
 
 
 class Client:
     """One run of one client. ``run`` once."""
 
-    def __init__(self, plan: Plan, index: int, stop: Stop, together: Path | None = None, live: str = "") -> None:
+    def __init__(
+        self, plan: Plan, index: int, stop: Stop, together: Path | None = None, live: str = "", metrics: str = ""
+    ) -> None:
         """Prepare client ``index`` of ``plan``; needs a running event loop only in ``run``."""
         self._plan = plan
         self._index = index
         self._stop = stop
         self._together = together
         self._live = LiveWriter(live, index, plan.load.clients) if live else None
+        self._metrics = metrics
+        self._exporter: Exporter | None = None
         self._notes: list[str] = []
         self._proxy_stats = ""
         payload = random.Random(f"{plan.load.seed}/{index}").randbytes(PAYLOAD_BYTES)
@@ -83,6 +102,7 @@ class Client:
         opened = channels.open_channels(self._plan)
         try:
             await asyncio.gather(*(entry.start() for entry in opened))
+            self._exporter = watched.offer(self._metrics, opened, self._plan, self._index, self._notes)
             warmed = await self._warm_up(opened)
             resolved = await self._resolve()
             before = await self._read_proxy()
@@ -100,6 +120,8 @@ class Client:
                 found = await probes.run_probes(self._plan, opened[0], result, self._stop.is_set)
                 result = replace(result, probes={**result.probes, **found})
         finally:
+            if self._exporter:
+                await self._exporter.close(self._stop.is_set)
             await asyncio.gather(*(entry.close() for entry in opened))
         return replace(
             result,
@@ -146,6 +168,9 @@ class Client:
         offset, began = time.time() - time.perf_counter(), time.perf_counter()
         recorder = Recorder(len(opened), offset, began, lanes, over_time=self._plan.course is not None)
         beside = Beside(self._plan, self._index, pace, recorder, log, self._stop, self._live)
+        if self._exporter:
+            self._exporter.recorder = recorder
+        hops = processes.cpu_of(self._plan.processes)
         cpu = time.process_time()
         try:
             async with beside.running(began + offset):
@@ -153,10 +178,11 @@ class Client:
         finally:
             gc.unfreeze()
         ended, cpu = time.perf_counter(), time.process_time() - cpu
+        hop_cpu = processes.between(hops, processes.cpu_of(self._plan.processes))
         beside.finish(ended)
         self._note_shortfall(pace, recorder)
         result = measured(self._index, recorder, log, began + offset, ended + offset, cpu)
-        return replace(result, dns_answers=beside.dns_answers)
+        return replace(result, dns_answers=beside.dns_answers, hop_cpu=hop_cpu)
 
     def _note_shortfall(self, pace: Pace, recorder: Recorder) -> None:
         if self._stop.reason:

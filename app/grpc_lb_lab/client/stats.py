@@ -68,4 +68,5 @@ def from_reply(reply: echo_pb2.StatsReply) -> ServerStats:
         cpu_s=reply.cpu_seconds,
         attempts_by_previous={str(previous): count for previous, count in sorted(reply.attempts_by_previous.items())},
         connections_accepted=reply.connections_accepted,
+        run_cpu_s=reply.run_cpu_seconds if reply.HasField("run_cpu_seconds") else None,
     )

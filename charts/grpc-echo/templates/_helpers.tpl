@@ -64,6 +64,18 @@ capabilities: {drop: [ALL]}
 {{- get (dict "lookaside" "50052" "xds" "50053") .Values.controlPlane }}
 {{- end }}
 
+{{/* Where server and client answer Prometheus; app/grpc_lb_lab/local/addresses.py has the same. */}}
+{{- define "grpc-echo.metricsPort" -}}
+{{- if eq (int .Values.port) 9464 }}9465{{ else }}9464{{ end }}
+{{- end }}
+
+{{/* What tells a Prometheus with the usual pod discovery to ask, and where. */}}
+{{- define "grpc-echo.scrape" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ include "grpc-echo.metricsPort" . | quote }}
+prometheus.io/path: /metrics
+{{- end }}
+
 {{/* The port of a server that has an Envoy beside it; the Envoy has the port of the Services. */}}
 {{- define "grpc-echo.portBehind" -}}
 {{- if eq (int .Values.port) 50061 }}50062{{ else }}50061{{ end }}
@@ -80,6 +92,7 @@ capabilities: {drop: [ALL]}
 - --listen=0.0.0.0:{{ int .Values.port }}
 {{- end }}
 - --drain-delay-s={{ $server.drainS | default 0 }}
+- --metrics=0.0.0.0:{{ include "grpc-echo.metricsPort" . }}
 {{- with $keepalive.minIntervalMs }}
 - --keepalive-min-interval-ms={{ int64 . }}
 {{- end }}

@@ -19,7 +19,19 @@ import grpc
 import uvloop
 
 import grpc_lb_lab
-from grpc_lb_lab.client import channels, meeting, names, pacing, probes, proxies, shared_proxies, stats, turns, warmup
+from grpc_lb_lab.client import (
+    channels,
+    istio,
+    meeting,
+    names,
+    pacing,
+    probes,
+    proxies,
+    shared_proxies,
+    stats,
+    turns,
+    warmup,
+)
 from grpc_lb_lab.client.connections import ConnectionLog
 from grpc_lb_lab.client.load import Load, Stop
 from grpc_lb_lab.client.recorder import Recorder
@@ -98,7 +110,7 @@ class Client:
             servers, proxy = await self._collect(before)
             shared, notes = shared_proxies.compare(first, await shared_proxies.read_all(self._plan))
             self._notes += notes
-            result = replace(result, servers=servers, probes=_facts(opened))
+            result = replace(result, servers=servers, probes={**_facts(opened), **await self._mesh()})
             if self._probing:
                 found = await probes.run_probes(self._plan, opened[0], result, self._stop.is_set)
                 result = replace(result, probes={**result.probes, **found})
@@ -122,7 +134,7 @@ class Client:
 
     async def _warm_up(self, opened: list[LabChannel]) -> warmup.WarmUp:
         metadata = (("x-lab-run", self._plan.run), ("x-lab-phase", "warmup"))
-        proxied = self._plan.strategy["client"]["target"] in ("sidecar", "gateway")
+        proxied = self._plan.strategy["client"]["target"] in ("sidecar", "gateway") or istio.has_sidecar(self._plan)
         return await warmup.warm_up(
             opened,
             [entry.caller(turns.METHOD, metadata, self._plan.load.deadline_s) for entry in opened],
@@ -209,7 +221,7 @@ class Client:
     async def _resolve(self) -> list[str]:
         """What the target's name means now: pick_first shows channelz only the address it took."""
         target = self._plan.strategy["client"]["target"]
-        if target in ("lookaside", "xds"):  # the name is the control plane's; the channel knows the servers'
+        if target in ("lookaside", "xds", "mesh"):  # the name is the control plane's; the channel knows the servers'
             return []
         if target == "endpoints":
             return channels.target_address(self._plan).split(",")
@@ -220,6 +232,8 @@ class Client:
             return []
 
     async def _read_proxy(self) -> dict[str, int] | None:
+        if istio.has_sidecar(self._plan):
+            return await self._read_istio()
         admin = self._plan.targets.get("sidecar_admin", "")
         if self._plan.strategy["client"]["target"] != "sidecar" or not admin:
             return None
@@ -229,17 +243,20 @@ class Client:
             self._notes.append(f"the proxy's counters at {admin} cannot be read: {error}")
             return None
 
+    async def _read_istio(self) -> dict[str, int] | None:
+        try:
+            return await asyncio.to_thread(istio.read_counters, istio.cluster_of(self._plan))
+        except OSError as error:
+            self._notes.append(f"no Istio sidecar answers beside this client: {error}")
+            return None
+
     async def _collect(self, before: dict[str, int] | None) -> tuple[list[ServerStats], list[ProxyStats]]:
         after = None if before is None else await self._read_proxy()
         if after is not None and self._index == 0:
             # Not earlier: what was never used is not in it. Not later: a sidecar ends with its pod.
             with contextlib.suppress(OSError):
-                self._proxy_stats = await asyncio.to_thread(proxies.read_text, self._plan.targets["sidecar_admin"])
-        proxy = (
-            []
-            if before is None or after is None
-            else [proxies.compare(channels.target_address(self._plan), before, after)]
-        )
+                self._proxy_stats = await asyncio.to_thread(proxies.read_text, self._admin)
+        proxy = [] if before is None or after is None else [self._compare(before, after)]
         headless = self._plan.targets.get("headless", "")
         if not headless:
             self._notes.append("the servers' own counts are missing: the plan has no headless target")
@@ -247,6 +264,23 @@ class Client:
         servers, notes = await stats.ask_all(headless, self._plan.dns, self._plan.run)
         self._notes += notes
         return servers, proxy
+
+    @property
+    def _admin(self) -> str:
+        return istio.ADMIN if istio.has_sidecar(self._plan) else self._plan.targets["sidecar_admin"]
+
+    def _compare(self, before: dict[str, int], after: dict[str, int]) -> ProxyStats:
+        if istio.has_sidecar(self._plan):
+            return istio.compare(istio.cluster_of(self._plan), before, after)
+        return proxies.compare(channels.target_address(self._plan), before, after)
+
+    async def _mesh(self) -> dict[str, dict[str, Any]]:
+        """How the sidecar handled the calls; empty where there is none."""
+        if not istio.has_sidecar(self._plan):
+            return {}
+        with contextlib.suppress(OSError):  # its counters are missing then as well, and that is noted
+            return {"mesh": await asyncio.to_thread(istio.read_rules, istio.cluster_of(self._plan))}
+        return {}
 
 
 def _facts(opened: list[LabChannel]) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from grpc_lb_lab.report import mesh
+from grpc_lb_lab.report.evidence import Evidence
 from grpc_lb_lab.report.text import count, host, listing, natural, number
 
 if TYPE_CHECKING:
@@ -22,15 +24,6 @@ VIA_HOPS = ("envoy-client", "envoy-server", "gateway")
 
 ADDRESS_HOPS = ("service", "port-forward")
 """Hops that work on connections and leave no header: only the address that the client connected to shows them."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What was found out about one hop, in a sentence."""
-
-    hop: str
-    proven: bool
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,8 @@ class PathProof:
 def prove_path(facts: Facts, plan: Plan) -> PathProof:
     """Compare the hops that the strategy names with those that every recorded connection and call shows."""
     wanted = list(plan.strategy.get("strategy", {}).get("hops", []))
-    evidence = [_first_leg(facts, plan, wanted), _headers(facts, wanted)]
+    evidence = mesh.evidence(facts, plan)
+    evidence += [_first_leg(facts, plan, wanted), _headers(facts, wanted)]
     evidence += [_counters(facts, hop) for hop in wanted if hop in VIA_HOPS]
     missing = [item for item in evidence if not item.proven]
     return PathProof(
@@ -89,6 +83,8 @@ def _first_leg(facts: Facts, plan: Plan, wanted: list[str]) -> Evidence:
     """Every connection of the client must end where the strategy says."""
     hop = wanted[0] if wanted else "direct"
     need = hop if hop in ADDRESS_HOPS else "other" if wanted else "replica"
+    if hop == mesh.CLIENT:  # it takes the connection on its way, and leaves no trace in its address
+        need = "replica" if plan.strategy["client"]["target"] == "headless" else "service"
     remotes = sorted({normal_address(item.remote) for item in facts.connections}, key=natural)
     if not remotes:
         return Evidence(hop, False, "the client recorded no connection, so nothing shows where its calls went")
@@ -147,7 +143,10 @@ def _observed(facts: Facts, plan: Plan) -> list[str]:
         chains[tuple(via_hops(path.headers))] += path.requests
     chain = max(sorted(chains), key=lambda names: chains[names], default=())
     unknown = ["unknown"] if leg == "other" and not chain else []
-    return [*([leg] if leg in ADDRESS_HOPS else unknown), *chain]
+    sidecars = mesh.observed(facts)
+    if mesh.CLIENT in sidecars:
+        return [*sidecars, *chain]
+    return [*([leg] if leg in ADDRESS_HOPS else unknown), *chain, *sidecars]
 
 
 def _peers(facts: Facts) -> list[str]:

@@ -31,11 +31,13 @@ class Reconciliation:
 def reconcile(facts: Facts) -> Reconciliation:
     """Put the three counts side by side and explain what lies between them."""
     attempts = sum(server.attempts for server in facts.servers)
-    first_hop = facts.proxies[0].hop if facts.proxies else ""
-    requests = sum(proxy.upstream_requests for proxy in facts.proxies if proxy.hop == first_hop)
+    # A proxy that forwards connections sees no requests to count.
+    proxies = [proxy for proxy in facts.proxies if not proxy.connections_only]
+    first_hop = proxies[0].hop if proxies else ""
+    requests = sum(proxy.upstream_requests for proxy in proxies if proxy.hop == first_hop)
     server_retries = sum(server.retries for server in facts.servers)
     proxy_retries = sum(proxy.retries for proxy in facts.proxies)
-    proxy_requests = requests if facts.proxies else None
+    proxy_requests = requests if proxies else None
     problem = (
         _own_counts(facts)
         or _per_replica(facts)
@@ -93,6 +95,8 @@ def _hops(facts: Facts) -> list[tuple[str, int]]:
     """The requests that each kind of proxy counted, in the order of the call."""
     totals: dict[str, int] = {}
     for proxy in facts.proxies:
+        if proxy.connections_only:
+            continue
         totals[proxy.hop] = totals.get(proxy.hop, 0) + proxy.upstream_requests
     return list(totals.items())
 

@@ -8,13 +8,13 @@ and changes nothing.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local import programs
 from grpc_lb_lab.report.errors import UsageError
 from grpc_lb_lab.report.model import Load, to_dict
-from grpc_lb_lab.settings import clusters, names, values
+from grpc_lb_lab.settings import clusters, mesh, names, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
 from grpc_lb_lab.settings.values import RefusedError
@@ -59,6 +59,7 @@ class Settings:
     state_dir: str
     worlds: list[str]
     notes: list[str]
+    istio: mesh.Istio = field(default_factory=mesh.Istio)
 
     def facts(self) -> dict[str, Any]:
         """Return plain data for a playbook."""
@@ -100,6 +101,7 @@ def validate(
     if strategy and scenario and scenario not in strategy["strategy"]["expect"]:
         reader.problems.append(f"scenario={scenario}: the strategy file says nothing about it under strategy.expect")
     load = _load(reader, cluster, strategy)
+    strategy, mesh_notes = mesh.apply(reader, strategy)
     settings = Settings(
         strategy=strategy or {},
         strategy_name=str(raw.get("lab_strategy")),
@@ -114,7 +116,8 @@ def validate(
         artifacts_dir=str(reader.value("lab_artifacts_dir", values.WritableFolder(repo), repo / "artifacts")),
         state_dir=str(reader.value("lab_state_dir", values.WritableFolder(repo), repo / ".lab")),
         worlds=list(offered) if wanted == "auto" else [cluster],
-        notes=_notes(strategy, given),
+        notes=[*_notes(strategy, given), *mesh_notes],
+        istio=mesh.read(reader, repo),
     )
     if reader.problems:
         raise UsageError("\n".join(dict.fromkeys(reader.problems)))

@@ -32,6 +32,8 @@ OUTLIERS = {
     "maxEjectionPercent": "max_ejection_percent",
 }
 NO_LIMIT = 2**32 - 1
+# Connections that the warm-up opened carry the load, too.
+WHOLE = proxies.WHOLE | {"ssl.handshake"}
 
 
 def has_sidecar(plan: Plan) -> bool:
@@ -63,7 +65,7 @@ def read_counters(cluster: str, admin: str = ADMIN) -> dict[str, int]:
 def compare(cluster: str, before: dict[str, int], after: dict[str, int]) -> ProxyStats:
     """What the sidecar did for the cluster between two readings."""
     counters = {
-        name: value - before.get(name, 0) if proxies.is_total(name) and name not in proxies.WHOLE else value
+        name: value - before.get(name, 0) if proxies.is_total(name) and name not in WHOLE else value
         for name, value in sorted(after.items())
     }
     # A sidecar that takes the port for plain TCP counts a connection as a request, but no answer.
@@ -98,7 +100,9 @@ def describe(cluster: dict[str, Any]) -> dict[str, Any]:
     """
     options = cluster.get("typed_extension_protocol_options", {}).get(HTTP_OPTIONS, {})
     explicit = options.get("explicit_http_config", {})
-    protocol = "guessed" if "use_downstream_protocol_config" in options else "http2" if explicit else "tcp"
+    protocol = "http2" if "http2_protocol_options" in explicit else "tcp"
+    if "use_downstream_protocol_config" in options:
+        protocol = "guessed"
     limits: dict[str, Any] = next(iter(cluster.get("circuit_breakers", {}).get("thresholds", [])), {})
     rule = {
         "loadBalancer.simple": cluster.get("lb_policy", "ROUND_ROBIN"),

@@ -179,11 +179,10 @@ def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     digest = used.chart_digest([*arguments.images, json.dumps(arguments.mesh, sort_keys=True)])
     if not is_kind:
         used.remember(arguments.state, kubectl)
-    if proxy:
-        istio.check_injection(kubectl, proxy)
+    injected = istio.check_injection(kubectl, proxy) if proxy else ""
     removed = namespace.clear(kubectl, namespace.Wanted(arguments.strategy, digest))
     # Removing the previous load is part of every run, so it is no change of the lab's state.
-    return {"changed": created or "echo" in removed, "digest": digest}
+    return {"changed": created or "echo" in removed, "digest": digest, "istio_proxy": injected}
 
 
 def _istio(arguments: argparse.Namespace) -> dict[str, Any]:

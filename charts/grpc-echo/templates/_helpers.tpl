@@ -46,9 +46,9 @@ calls: the report's proof.
 */}}
 {{- define "grpc-echo.meshAnnotations" -}}
 {{- if include "grpc-echo.inMesh" . }}
-{{- if eq .Values.mesh.proxy "sidecar" }}
+{{- if eq .Values.mesh.proxy "sidecar" -}}
 proxy.istio.io/config: {{ dict "proxyStatsMatcher" (dict "inclusionRegexps" (list (printf "cluster[.](outbound|inbound)[|]%d[|].*" (int .Values.port)))) | toJson | squote }}
-{{- else }}
+{{- else -}}
 inject.istio.io/templates: grpc-agent
 proxy.istio.io/config: '{"holdApplicationUntilProxyStarts": true}'
 {{- end }}

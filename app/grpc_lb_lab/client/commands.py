@@ -50,14 +50,14 @@ def run_client_command(arguments: argparse.Namespace) -> int:
     if arguments.meeting is not None and not arguments.meeting.is_dir():
         raise UsageError(f"--meeting {arguments.meeting}: there is no such folder")
     # Here, not above: other commands of the program shall not pay for loading gRPC.
-    from grpc_lb_lab.client.istio import quit_agent
+    from grpc_lb_lab.client import istio_agent
     from grpc_lb_lab.client.run import run_client
 
     try:
         outcome = run_client(plan, arguments.index, arguments.meeting)
         write_result(outcome.result, arguments.output)
     finally:
-        quit_agent(plan)
+        istio_agent.end(plan)
     return INTERRUPTED if outcome.interrupted else 0
 
 

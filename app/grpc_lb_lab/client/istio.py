@@ -6,7 +6,6 @@ Its admin interface answers only inside the pod. Nobody there: the client has no
 from __future__ import annotations
 
 import json
-import os
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 HOP = "istio-client"
 ADMIN = "127.0.0.1:15000"
-AGENT = "127.0.0.1:15020"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # Where Envoy's cluster has what a DestinationRule names otherwise. Limits that nobody set are "no limit".
 THRESHOLDS = {
@@ -38,7 +36,7 @@ WHOLE = proxies.WHOLE | {"ssl.handshake"}
 
 def has_sidecar(plan: Plan) -> bool:
     """Whether the strategy puts a sidecar beside this client."""
-    return HOP in plan.strategy["strategy"].get("hops", [])
+    return HOP in plan.strategy.get("strategy", {}).get("hops", [])
 
 
 def cluster_of(plan: Plan) -> str:
@@ -126,16 +124,3 @@ def describe(cluster: dict[str, Any]) -> dict[str, Any]:
 def _exactly(name: str) -> str:
     """A regular expression (RE2) for this text and no other."""
     return "".join(f"[{letter}]" if letter in "|." else letter for letter in name)
-
-
-def quit_agent(plan: Plan) -> None:
-    """Tell the agent beside this client to end, if the strategy has one: the pod would never be done.
-
-    An agent that is gone already, or that does not listen, is left to Kubernetes.
-    """
-    if plan.strategy.get("mesh", {}).get("proxy") != "grpc-agent" or not os.environ.get("GRPC_XDS_BOOTSTRAP"):
-        return
-    try:
-        proxies.ask(AGENT, "quitquitquit", data=b"")
-    except OSError as error:
-        print(f"Istio's agent did not take its leave: {error}", flush=True)

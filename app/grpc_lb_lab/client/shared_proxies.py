@@ -92,7 +92,7 @@ def _beside_servers(plan: Plan) -> tuple[str, str, int] | None:
     """Hop, kind and port of the proxies beside the servers, where the strategy has any on the calls' way."""
     if (plan.strategy.get("envoy") or {}).get("server"):
         return "envoy-server", "envoy", SERVER_ADMIN_PORT
-    if "istio-server" in plan.strategy["strategy"].get("hops", []):
+    if "istio-server" in plan.strategy.get("strategy", {}).get("hops", []):
         return "istio-server", "istio", ISTIO_AGENT_PORT
     return None
 

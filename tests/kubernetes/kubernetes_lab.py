@@ -46,7 +46,7 @@ class KubernetesLab:
     """One lab with its own cluster name, namespace, state and artifacts."""
 
     folder: Path
-    cluster: str = "grpc-lb-lab-test"
+    cluster: str = os.environ.get("LAB_KIND_CLUSTER", "grpc-lb-lab-test")
     namespace: str = "lab-test"
     variables: dict[str, Any] = field(default_factory=dict)
 

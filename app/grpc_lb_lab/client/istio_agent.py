@@ -1,7 +1,7 @@
 """Istio's agent beside a client without a sidecar: an ordinary container, so the pod is done only when told to end.
 
-It has an address for that, on which some versions crash when they run without an Envoy (istio/istio#55424). Then it gets a
-signal: the pod's containers share their processes and have one user.
+It has an address for that, on which versions since istio/istio#55424 crash when they run without an Envoy. Then it gets
+a signal: the pod's containers share their processes and have one user.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ RULES = "destinationrules.networking.istio.io"
 # The oldest and the newest Kubernetes of each Istio, from its announcement.
 SUPPORTS = {"1.31": ((1, 32), (1, 36))}
 UNINSTALL_LIMIT_S = 90.0
+WEBHOOK_LIMIT_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,13 @@ def check_injection(kubectl: Kubectl, proxy: str) -> str:
     ``proxy`` is ``sidecar`` or ``grpc-agent``. Raises ``LabError`` when Istio would not inject, or the namespace's
     Pod Security would refuse what it injects.
     """
-    done = kubectl.attempt(
-        "create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(_sample_pod(proxy)), limit_s=45
-    )
-    if done.code != 0:
-        raise LabError(_why_refused(kubectl, done.reason))
+    words = ("create", "--dry-run=server", "--output=json", "--filename=-")
+    deadline = time.monotonic() + WEBHOOK_LIMIT_S
+    while (done := kubectl.attempt(*words, stdin=json.dumps(_sample_pod(proxy)), limit_s=45)).code != 0:
+        # An istiod that has just started is ready a moment before its webhook can be called.
+        if "failed calling webhook" not in done.reason or time.monotonic() > deadline:
+            raise LabError(_why_refused(kubectl, done.reason))
+        time.sleep(1)
     spec = json.loads(done.stdout)["spec"]
     images = [
         str(item["image"])

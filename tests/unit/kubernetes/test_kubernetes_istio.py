@@ -12,6 +12,7 @@ from grpc_lb_lab.report.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Program = Callable[[str, str], None]
     Calls = Callable[[], list[str]]
@@ -137,7 +138,8 @@ def test_injection_is_asked_of_the_cluster(program: Program, calls: Calls) -> No
     assert "--dry-run=server" in calls()[0]
 
 
-def test_no_injection_and_refused_injection(program: Program) -> None:
+def test_no_injection_and_refused_injection(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(istio, "WEBHOOK_LIMIT_S", 0.0)
     program("kubectl", f"echo '{injected()}'")
     with pytest.raises(LabError, match="kubectl label namespace ns istio-injection=enabled"):
         istio.check_injection(Kubectl("ns"), "sidecar")
@@ -147,6 +149,14 @@ def test_no_injection_and_refused_injection(program: Program) -> None:
     program("kubectl", 'echo "failed calling webhook: connection refused" >&2; exit 1')
     with pytest.raises(LabError, match="Istio's injection does not work in the namespace ns: failed calling"):
         istio.check_injection(Kubectl("ns"), "sidecar")
+
+
+def test_a_webhook_that_is_not_ready_yet_is_waited_for(program: Program, calls: Calls, tmp_path: Path) -> None:
+    answer = injected("istio-proxy")
+    first = f'[ -e {tmp_path}/asked ] || {{ touch {tmp_path}/asked; echo "failed calling webhook" >&2; exit 1; }}'
+    program("kubectl", f"{first}; echo '{answer}'")
+    assert istio.check_injection(Kubectl("ns"), "sidecar")
+    assert len(calls()) == 2
 
 
 DEFINITIONS = json.dumps({"items": [{"metadata": {"name": "destinationrules.networking.istio.io"}}]})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import importlib.metadata
 import os
@@ -26,12 +25,12 @@ from grpc_lb_lab.client import (
     names,
     pacing,
     probes,
-    proxies,
     shared_proxies,
     stats,
     turns,
     warmup,
 )
+from grpc_lb_lab.client.beside import Beside
 from grpc_lb_lab.client.connections import ConnectionLog
 from grpc_lb_lab.client.load import Load, Stop
 from grpc_lb_lab.client.recorder import Recorder
@@ -89,6 +88,7 @@ class Client:
         self._together = together
         self._notes: list[str] = []
         self._proxy_stats = ""
+        self._beside = Beside(plan)
         payload = random.Random(f"{plan.load.seed}/{index}").randbytes(PAYLOAD_BYTES)
         self._request = echo_pb2.EchoRequest(payload=payload).SerializeToString()
 
@@ -100,7 +100,7 @@ class Client:
             await asyncio.gather(*(entry.start() for entry in opened))
             warmed = await self._warm_up(opened)
             resolved = await self._resolve()
-            before = await self._read_proxy()
+            before = await self._beside.counters()
             log = ConnectionLog(opened)
             log.sample()
             await self._meet()
@@ -110,7 +110,7 @@ class Client:
             servers, proxy = await self._collect(before)
             shared, notes = shared_proxies.compare(first, await shared_proxies.read_all(self._plan))
             self._notes += notes
-            result = replace(result, servers=servers, probes={**_facts(opened), **await self._mesh()})
+            result = replace(result, servers=servers, probes={**_facts(opened), **await self._beside.mesh()})
             if self._probing:
                 found = await probes.run_probes(self._plan, opened[0], result, self._stop.is_set)
                 result = replace(result, probes={**result.probes, **found})
@@ -122,7 +122,7 @@ class Client:
             proxies=[*proxy, *shared],
             warmup_requests=warmed.requests,
             warmup_s=round(warmed.seconds, 6),
-            notes=[*warmed.notes, *self._notes],
+            notes=[*warmed.notes, *self._beside.notes, *self._notes],
             proxy_stats=self._proxy_stats,
         )
 
@@ -231,32 +231,12 @@ class Client:
             self._notes.append(str(error))
             return []
 
-    async def _read_proxy(self) -> dict[str, int] | None:
-        if istio.has_sidecar(self._plan):
-            return await self._read_istio()
-        admin = self._plan.targets.get("sidecar_admin", "")
-        if self._plan.strategy["client"]["target"] != "sidecar" or not admin:
-            return None
-        try:
-            return await asyncio.to_thread(proxies.read_counters, admin)
-        except OSError as error:
-            self._notes.append(f"the proxy's counters at {admin} cannot be read: {error}")
-            return None
-
-    async def _read_istio(self) -> dict[str, int] | None:
-        try:
-            return await asyncio.to_thread(istio.read_counters, istio.cluster_of(self._plan))
-        except OSError as error:
-            self._notes.append(f"no Istio sidecar answers beside this client: {error}")
-            return None
-
     async def _collect(self, before: dict[str, int] | None) -> tuple[list[ServerStats], list[ProxyStats]]:
-        after = None if before is None else await self._read_proxy()
+        after = None if before is None else await self._beside.counters()
         if after is not None and self._index == 0:
             # Not earlier: what was never used is not in it. Not later: a sidecar ends with its pod.
-            with contextlib.suppress(OSError):
-                self._proxy_stats = await asyncio.to_thread(proxies.read_text, self._admin)
-        proxy = [] if before is None or after is None else [self._compare(before, after)]
+            self._proxy_stats = await self._beside.text()
+        proxy = self._beside.compare(before, after)
         headless = self._plan.targets.get("headless", "")
         if not headless:
             self._notes.append("the servers' own counts are missing: the plan has no headless target")
@@ -264,23 +244,6 @@ class Client:
         servers, notes = await stats.ask_all(headless, self._plan.dns, self._plan.run)
         self._notes += notes
         return servers, proxy
-
-    @property
-    def _admin(self) -> str:
-        return istio.ADMIN if istio.has_sidecar(self._plan) else self._plan.targets["sidecar_admin"]
-
-    def _compare(self, before: dict[str, int], after: dict[str, int]) -> ProxyStats:
-        if istio.has_sidecar(self._plan):
-            return istio.compare(istio.cluster_of(self._plan), before, after)
-        return proxies.compare(channels.target_address(self._plan), before, after)
-
-    async def _mesh(self) -> dict[str, dict[str, Any]]:
-        """How the sidecar handled the calls; empty where there is none."""
-        if not istio.has_sidecar(self._plan):
-            return {}
-        with contextlib.suppress(OSError):  # its counters are missing then as well, and that is noted
-            return {"mesh": await asyncio.to_thread(istio.read_rules, istio.cluster_of(self._plan))}
-        return {}
 
 
 def _facts(opened: list[LabChannel]) -> dict[str, dict[str, Any]]:

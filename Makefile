@@ -1,9 +1,10 @@
 # `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lab compare test test-kubernetes lock golden generate clean
+.PHONY: help setup lab compare remedy watch test test-scenarios test-kubernetes test-scenarios-kubernetes lock golden generate clean
 
 STRATEGY ?= service
+SCENARIO ?= dns-trap
 ARGS ?=
 
 # An activated environment of somebody else's must not leak in; a world-writable checkout must not lose its ansible.cfg.
@@ -12,7 +13,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHON
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-25s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Make .venv with every pinned dependency (PYTHON=… names the interpreter)
 	@scripts/setup
@@ -23,11 +24,23 @@ lab: setup ## Run one strategy and explain it: make lab STRATEGY=envoy ARGS='-e 
 compare: setup ## Run all strategies and lay them side by side: make compare ARGS='-e strategies=service,envoy'
 	@.venv/bin/ansible-playbook playbooks/compare.yml $(ARGS)
 
+remedy: setup ## Lay the trouble of a scenario beside what helps: make remedy SCENARIO=dns-trap
+	@.venv/bin/ansible-playbook playbooks/compare.yml -e remedy='$(SCENARIO)' $(ARGS)
+
+watch: setup ## Show the run that happens now, in a second terminal; ARGS=--page: in a browser
+	@.venv/bin/lb-lab watch $(ARGS)
+
 test: setup ## Run every check and test that needs no cluster
 	@.venv/bin/python scripts/test.py
 
+test-scenarios: setup ## Run every scenario on local processes, long ones included (about 10 minutes)
+	@.venv/bin/python -m pytest tests/scenarios
+
 test-kubernetes: setup ## Run the lab on a real kind cluster
 	@testbed/test-kubernetes
+
+test-scenarios-kubernetes: setup ## Run every scenario with two strategies on a real kind cluster (about 20 minutes)
+	@LAB_TEST_SCENARIOS=1 testbed/test-kubernetes -k all_scenarios
 
 lock: setup ## Write requirements/*.txt anew from requirements/*.in
 	@for name in image lab; do .venv/bin/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate --no-header \
@@ -36,9 +49,10 @@ lock: setup ## Write requirements/*.txt anew from requirements/*.in
 golden: setup ## Write the chart's golden renders in tests/golden anew
 	@scripts/golden
 
-generate: setup ## Write anew what follows from other files: code from proto/, page and scenario from each strategy
+generate: setup ## Write anew what follows from other files: code from proto/, pages from strategies and scenarios
 	@scripts/generate app
 	@scripts/strategies-doc
+	@scripts/scenarios-doc
 	@for file in strategies/*.yaml; do folder=molecule/$$(basename "$$file" .yaml); mkdir -p "$$folder"; \
 	  [[ -e $$folder/molecule.yml ]] || echo '--- {}' >"$$folder/molecule.yml"; done
 

@@ -17,7 +17,7 @@ HEAD = """\
 
 One file in `strategies/` is one way to balance. `-e strategy=NAME` runs it. docs/verdicts.md explains the classes.
 """
-SETTINGS = ("client", "server", "envoy", "gateway", "controlPlane", "mesh", "load")
+SETTINGS = ("client", "server", "drain", "envoy", "gateway", "controlPlane", "mesh", "load")
 HOPS = {
     "service": "Service, one address; a replica a connection",
     "envoy-client": "Envoy beside the client",

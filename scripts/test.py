@@ -29,7 +29,7 @@ ENVIRONMENT = {
     "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
 }
 # Programs that only some strategies and tests need, and Debian's package of each.
-PROGRAMS = {"nginx": "nginx-light", "haproxy": "haproxy", "chromium": "chromium"}
+PROGRAMS = {"nginx": "nginx-light", "haproxy": "haproxy", "chromium": "chromium", "tmux": "tmux"}
 SYSTEM_PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 PYTHON_CODE = ["app", "tests", "scripts", "action_plugins", "callback_plugins"]
 CHECKS = {
@@ -83,8 +83,8 @@ def have_programs() -> list[str]:
             environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             subprocess.run(["apt-get", "-qq", *command], env=environment, stdout=subprocess.DEVNULL, check=False)
         missing = [name for name in PROGRAMS if not shutil.which(name, path=SYSTEM_PATH)]
-    if "chromium" in missing:
-        ENVIRONMENT["LAB_NO_BROWSER"] = "1"
+    without = {"chromium": "LAB_NO_BROWSER", "tmux": "LAB_NO_TMUX"}
+    ENVIRONMENT.update({variable: "1" for name, variable in without.items() if name in missing})
     return missing
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "report"))  # report_factory
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "watch"))  # play
 
 import devtools
 import sample

@@ -126,16 +126,16 @@ class Browser:
         message: dict[str, Any] = json.loads(line)
         return message
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
-        """A page with a local file, loaded; ``width`` in CSS pixels."""
-        return Page(self, path, width, height, dark)
+    def open(self, path: Path | str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
+        """A page with a local file or, if ``path`` is a text, of a server, loaded; ``width`` in CSS pixels."""
+        return Page(self, path if isinstance(path, str) else path.resolve().as_uri(), width, height, dark)
 
 
 class Page:
-    """One tab. ``problems()``: what the console said, and requests that left the machine's disk."""
+    """One tab. ``problems()``: what the console said, and requests for what is not this page."""
 
-    def __init__(self, browser: Browser, path: Path, width: int, height: int, dark: bool) -> None:
-        self._browser, self._width = browser, width
+    def __init__(self, browser: Browser, url: str, width: int, height: int, dark: bool) -> None:
+        self._browser, self._width, self._url = browser, width, url
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -143,7 +143,7 @@ class Page:
         self._size(height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=url)
         browser.wait_for("Page.loadEventFired", self._session)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class Page:
         return answer["result"].get("value")
 
     def problems(self) -> list[str]:
-        """Console messages, exceptions, and requests for anything but files and data inside the page."""
+        """Console messages, exceptions, and requests for anything but files, data and the page's own server."""
         self.evaluate("1")  # whatever was on its way has arrived now
         found = []
         for event in self._browser.events:
@@ -169,7 +169,7 @@ class Page:
                 found.append(f"{event['method']}: {json.dumps(params)[:300]}")
             if event["method"] == "Network.requestWillBeSent":
                 url = params["request"]["url"]
-                if not url.startswith(("file:", "data:", "about:")):
+                if not url.startswith(("file:", "data:", "about:", *([self._url] if self._url[:4] == "http" else []))):
                     found.append(f"request: {url}")
         return found
 
@@ -194,6 +194,7 @@ class Page:
 
     def screenshot(self, path: Path, *, height: int | None = None, selector: str = "body") -> Path:
         """A PNG of the page from the top of ``selector``, ``height`` pixels of it or all."""
+        self.call("Page.bringToFront")  # one in the background is not painted
         self._size(int(self.evaluate("document.documentElement.scrollHeight")))
         top = float(self.evaluate(f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().top"))
         full = float(self.evaluate("document.documentElement.scrollHeight"))

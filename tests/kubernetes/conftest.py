@@ -1,4 +1,7 @@
-"""A kind cluster of its own for all tests here. `make test-kubernetes` sets LAB_TEST_KUBERNETES; others pass it by."""
+"""A kind cluster of its own for all tests here. `make test-kubernetes` sets LAB_TEST_KUBERNETES; others pass it by.
+
+`make test-scenarios-kubernetes` sets LAB_TEST_SCENARIOS too, for what takes longer than all the rest.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
 # Without a cluster these tests are not collected at all: a skipped test would look like one that ran.
 collect_ignore_glob = [] if os.environ.get("LAB_TEST_KUBERNETES") else ["test_*.py"]
+if not os.environ.get("LAB_TEST_SCENARIOS"):
+    collect_ignore_glob.append("test_all_scenarios.py")
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,13 @@ class KubernetesLab:
         values |= self.variables | variables
         return [str(BIN / "ansible-playbook"), f"playbooks/{playbook}.yml", "-e", json.dumps(values)]
 
-    def play(self, playbook: str = "lab", environment: dict[str, str] | None = None, **variables: Any) -> Run:
+    def play(
+        self,
+        playbook: str = "lab",
+        environment: dict[str, str] | None = None,
+        limit_s: float = LIMIT_S,
+        **variables: Any,
+    ) -> Run:
         started = time.monotonic()
         done = subprocess.run(
             self.command(playbook, **variables),
@@ -93,7 +99,7 @@ class KubernetesLab:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=LIMIT_S,
+            timeout=limit_s,
             check=False,
         )
         return Run(done.returncode, done.stdout, time.monotonic() - started)

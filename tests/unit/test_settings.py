@@ -82,7 +82,7 @@ WHOLE = {
     "lab_concurrency": "1 to 1,000",
     "lab_clients": "1 to 100",
     "lab_connections": "1 to 1,000",
-    "lab_port": "1,024 to 65,535",
+    "lab_port": "1,024 to 65,535, but not 9464, 9901, 9902",
 }
 
 
@@ -113,6 +113,10 @@ def test_limits_are_included(name, low, high):
         check({name: value}, lab_cluster="local")
     for value in (low - 1, high + 1):
         assert f"{name}={value}:" in refusal({name: value}, lab_cluster="local")
+
+
+def test_a_port_that_the_lab_itself_needs_is_refused():
+    assert refusal({"lab_port": 9902}).startswith("lab_port=9902: ")
 
 
 @pytest.mark.parametrize("name", ["lab_duration", "lab_rate"])
@@ -283,12 +287,6 @@ def test_a_wrong_strategy_file_names_file_key_and_what_is_allowed(checkout, chan
 def test_a_file_that_is_no_strategy(checkout, text):
     (checkout / "strategies" / "mine.yaml").write_text(text)
     assert refusal(repo=checkout, lab_strategy="mine").startswith("strategies/mine.yaml: ")
-
-
-def test_a_strategy_without_the_scenario(checkout):
-    schema = checkout / "charts" / "grpc-echo" / "values.schema.json"
-    schema.write_text(schema.read_text().replace('"enum": ["steady"]', '"enum": ["steady", "kill"]'))
-    assert "scenario=kill: the strategy file says nothing" in refusal(repo=checkout, lab_scenario="kill")
 
 
 def test_the_strategys_own_load_stands_where_the_user_asks_for_nothing_else():

@@ -1,58 +1,67 @@
-"""The proxy beside this client, an Envoy of the lab's or Istio's sidecar: read before and after the load."""
+"""All that runs beside one client's load, from its first call to its last one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from grpc_lb_lab.client import channels, istio, proxies
+from grpc_lb_lab.client.dns_watch import DnsWatch
+from grpc_lb_lab.client.watch import Watch
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.model import Plan, ProxyStats
+    from collections.abc import AsyncIterator
+
+    from grpc_lb_lab.client.connections import ConnectionLog
+    from grpc_lb_lab.client.live import LiveWriter
+    from grpc_lb_lab.client.load import Stop
+    from grpc_lb_lab.client.pacing import Pace
+    from grpc_lb_lab.client.recorder import Recorder
+    from grpc_lb_lab.report.model import DnsAnswer, Plan
 
 
 class Beside:
-    """The plan's proxy beside this client; for a plan without one nothing is read. ``notes``: what could not be."""
+    """The watch over the load, the live feed and, in a scenario, the questions to DNS."""
 
-    def __init__(self, plan: Plan) -> None:
-        """Nothing is read yet."""
-        self.notes: list[str] = []
-        self._plan = plan
-        self._in_mesh = istio.has_sidecar(plan)
-        self._admin = istio.ADMIN if self._in_mesh else plan.targets.get("sidecar_admin", "")
-        self._there = self._in_mesh or bool(plan.strategy["client"]["target"] == "sidecar" and self._admin)
+    def __init__(
+        self,
+        plan: Plan,
+        index: int,
+        pace: Pace,
+        recorder: Recorder,
+        log: ConnectionLog,
+        stop: Stop,
+        live: LiveWriter | None,
+    ) -> None:
+        """Needs a running event loop; nothing runs before ``running``."""
+        self._watch = Watch(index, pace, plan.load.deadline_s, recorder, log, stop, plan.course)
+        self._pace, self._recorder, self._log, self._live = pace, recorder, log, live
+        headless = plan.targets.get("headless", "")
+        self._dns = DnsWatch(headless, plan.dns) if plan.course is not None and headless else None
 
-    async def counters(self) -> dict[str, int] | None:
-        """Its counters now; None where there is no proxy or it does not answer."""
-        if not self._there:
-            return None
+    @contextlib.asynccontextmanager
+    async def running(self, start: float) -> AsyncIterator[None]:
+        """Run all within the ``with`` block. ``start``: the first call, in seconds since the epoch."""
+        if self._live:
+            self._live.follow(self._pace, self._recorder, self._log, start)
+        tasks = [asyncio.ensure_future(part.run()) for part in (self._watch, self._live, self._dns) if part]
         try:
-            if self._in_mesh:
-                return await asyncio.to_thread(istio.read_counters, istio.cluster_of(self._plan))
-            return await asyncio.to_thread(proxies.read_counters, self._admin)
-        except OSError as error:
-            who = "no Istio sidecar answers" if self._in_mesh else "the proxy's counters"
-            self.notes.append(f"{who} at {self._admin}{'' if self._in_mesh else ' cannot be read'}: {error}")
-            return None
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def compare(self, before: dict[str, int] | None, after: dict[str, int] | None) -> list[ProxyStats]:
-        """What it did between two readings; nothing when one is missing."""
-        if before is None or after is None:
-            return []
-        if self._in_mesh:
-            return [istio.compare(istio.cluster_of(self._plan), before, after)]
-        return [proxies.compare(channels.target_address(self._plan), before, after)]
+    def finish(self, now: float) -> None:
+        """Say and note how things stand at the end; ``now`` is on the recorder's clock."""
+        self._recorder.finish(now)
+        self._watch.progress()
+        self._log.sample()
+        if self._live:
+            self._live.write(ended=True)
+            self._live.close()
 
-    async def text(self) -> str:
-        """All figures as it writes them; empty when it does not answer."""
-        with contextlib.suppress(OSError):
-            return await asyncio.to_thread(proxies.read_text, self._admin)
-        return ""
-
-    async def mesh(self) -> dict[str, dict[str, Any]]:
-        """How Istio's sidecar handled the calls, for the report; empty without one."""
-        if self._in_mesh:
-            with contextlib.suppress(OSError):  # its counters are missing then as well, and that is noted
-                return {"mesh": await asyncio.to_thread(istio.read_rules, istio.cluster_of(self._plan))}
-        return {}
+    @property
+    def dns_answers(self) -> list[DnsAnswer]:
+        """What DNS said of the replicas over time; nothing outside of a scenario."""
+        return self._dns.answers if self._dns else []

@@ -102,6 +102,8 @@ def service_config(plan: Plan) -> dict[str, Any]:
     """The strategy's service config with the mode's policy in it; empty when the strategy says nothing."""
     client = plan.strategy["client"]
     policy = POLICIES.get(client["channel"])
+    if policy and "outlierDetection" in client:
+        policy = [{"outlier_detection_experimental": {**client["outlierDetection"], "childPolicy": policy}}]
     return {**client.get("serviceConfig", {}), **({"loadBalancingConfig": policy} if policy else {})}
 
 
@@ -118,6 +120,8 @@ def channel_options(plan: Plan) -> list[tuple[str, int | str]]:
     config = service_config(plan)
     if config:
         options.append(("grpc.service_config", json.dumps(config, sort_keys=True)))
+    if "dnsMinIntervalMs" in plan.strategy["client"]:
+        options.append(("grpc.dns_min_time_between_resolutions_ms", plan.strategy["client"]["dnsMinIntervalMs"]))
     return options + _keepalive(plan.strategy["client"].get("keepalive", {}))
 
 

@@ -34,6 +34,9 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument(
         "--meeting", type=Path, metavar="DIR", help="an empty folder where the plan's clients wait until all are warm"
     )
+    parser.add_argument(
+        "--live", default="", metavar="FILE", help="append to this live feed; -: write its lines to stderr"
+    )
     parser.set_defaults(handler=run_client_command)
 
 
@@ -54,7 +57,7 @@ def run_client_command(arguments: argparse.Namespace) -> int:
     from grpc_lb_lab.client.run import run_client
 
     try:
-        outcome = run_client(plan, arguments.index, arguments.meeting)
+        outcome = run_client(plan, arguments.index, arguments.meeting, arguments.live)
         write_result(outcome.result, arguments.output)
     finally:
         istio_agent.end(plan)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 
 import dns.asyncresolver
 import dns.exception
 import dns.inet
+import dns.resolver
 
 LIFETIME_S = 5.0
+
+
+class NoAddressError(OSError):
+    """The DNS server knows no address of the name."""
 
 
 async def resolve(address: str, server: str = "") -> list[str]:
     """All IPv4 addresses of the host in ``address`` (``HOST:PORT``), as sorted ``IP:PORT``.
 
     ``server`` is ``HOST:PORT`` of the DNS server, empty for the machine's own. An answer that does not fit into UDP is
-    asked for again over TCP. Raises ``OSError`` naming the host when there is no answer.
+    asked for again over TCP. Raises ``OSError`` naming the host when there is no answer, ``NoAddressError`` when the
+    answer is that it has no address.
     """
     host, _, port = address.rpartition(":")
     if _is_address(host):
@@ -25,8 +32,12 @@ async def resolve(address: str, server: str = "") -> list[str]:
         answer = await _resolver(server).resolve(host, "A", search=not server, lifetime=LIFETIME_S)
     except dns.exception.DNSException as error:
         if not server:
-            return await _by_the_system(host, port)
-        raise OSError(f"{host} does not resolve at {server}: {error}") from error
+            try:
+                return await _by_the_system(host, port)
+            except socket.gaierror as unknown:
+                raise NoAddressError(f"{host} does not resolve: {unknown.strerror}") from error
+        nothing = isinstance(error, (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer))
+        raise (NoAddressError if nothing else OSError)(f"{host} does not resolve at {server}: {error}") from error
     addresses = sorted(ipaddress.ip_address(record.address) for record in answer)
     return [f"{entry}:{port}" for entry in addresses]
 

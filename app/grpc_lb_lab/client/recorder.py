@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.client.histogram import FastHistogram
+from grpc_lb_lab.client.latency_slots import LatencySlots
 from grpc_lb_lab.client.replies import Answer, read_reply
 from grpc_lb_lab.client.timeline import Timeline
 from grpc_lb_lab.client.turns import Lane
-from grpc_lb_lab.report.model import BackendCount, PathCount
+from grpc_lb_lab.report.model import BackendCount, Failure, PathCount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 REPLIES_KEPT = 1024  # times channels; different replies are few: one a replica, connection and path
 PATHS_KEPT = 1000
 OTHER_PATHS = ("(more)", ())
+FAILURES_KEPT = 5000
 
 
 @dataclass
@@ -33,8 +36,18 @@ class Recorder:
     Latencies of failed calls count too: a deadline that was used up is a latency that a caller has seen.
     """
 
-    def __init__(self, channels: int, epoch_offset: float, now: float, lanes: Sequence[Lane] | None = None) -> None:
-        """Start empty at ``now`` for ``channels`` channels; calls come by lane (default: a lane is a channel)."""
+    def __init__(
+        self,
+        channels: int,
+        epoch_offset: float,
+        now: float,
+        lanes: Sequence[Lane] | None = None,
+        over_time: bool = False,
+    ) -> None:
+        """Start empty at ``now`` for ``channels`` channels; calls come by lane (default: a lane is a channel).
+
+        ``over_time``: keep the first failed calls one by one, too, and latencies by time.
+        """
         self.ok = 0
         self.failed = 0
         self.last_ok = now
@@ -42,9 +55,12 @@ class Recorder:
         self.latency = FastHistogram()
         self.lag = FastHistogram()
         self.timeline = Timeline()
+        self.failures: list[Failure] = []
+        self.slots = LatencySlots(self.latency) if over_time else None
         self._offset = epoch_offset
-        self._edge = self._next_edge(now)
+        self._slot_edge = math.inf
         self._pending_at = now
+        self._edge = self._next_edge(now)
         self._pending_ok = 0
         self._pending_failed = 0
         self._lanes = list(lanes) if lanes is not None else [Lane(channel) for channel in range(channels)]
@@ -89,6 +105,8 @@ class Recorder:
         self._pending_failed += 1
         self.errors[code] = self.errors.get(code, 0) + 1
         self.latency.record(ended - intended)
+        if self.slots is not None and len(self.failures) < FAILURES_KEPT:
+            self.failures.append(Failure(intended + self._offset, ended + self._offset, code))
 
     def fold(self, now: float) -> None:
         """Move what is pending into the totals and the timeline; the next interval begins at ``now``."""
@@ -103,8 +121,23 @@ class Recorder:
                 cells.clear()
         self.timeline.add(self._pending_at + self._offset, self._pending_ok, self._pending_failed, per_backend)
         self._pending_ok = self._pending_failed = 0
+        if self.slots is not None and now >= self._slot_edge:
+            self.slots.end_slot(self._pending_at + self._offset)
         self._pending_at = now
         self._edge = self._next_edge(now)
+
+    def finish(self, now: float) -> None:
+        """``fold`` for the last time: what is left goes into its slot, too."""
+        self.fold(now)
+        if self.slots is not None:
+            self.slots.end_slot(now + self._offset)
+
+    def calls_by_pod(self) -> dict[str, int]:
+        """Answered calls by the replica's name; ``fold`` first."""
+        calls: dict[str, int] = {}
+        for backend in self._backends.values():
+            calls[backend.answer.pod] = calls.get(backend.answer.pod, 0) + backend.requests
+        return calls
 
     def backends(self) -> list[BackendCount]:
         """What came from each replica, by UID; ``fold`` first."""
@@ -164,4 +197,9 @@ class Recorder:
         self._paths[path] = self._paths.get(path, 0) + count
 
     def _next_edge(self, now: float) -> float:
-        return self.timeline.next_edge(now + self._offset) - self._offset
+        edge = self.timeline.next_edge(now + self._offset) - self._offset
+        if self.slots is None:
+            return edge
+        # Slots end at an edge of their own: calls before it and after it are folded apart.
+        self._slot_edge = self.slots.next_edge(now + self._offset) - self._offset
+        return min(edge, self._slot_edge)

@@ -4,46 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.metadata
-import os
-import platform
 import random
 import signal
-import socket
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import uvloop
 
-import grpc_lb_lab
-from grpc_lb_lab.client import (
-    channels,
-    istio,
-    meeting,
-    names,
-    pacing,
-    probes,
-    shared_proxies,
-    stats,
-    turns,
-    warmup,
-)
+from grpc_lb_lab.client import channels, istio, meeting, names, pacing, probes, shared_proxies, stats, turns, warmup
 from grpc_lb_lab.client.beside import Beside
 from grpc_lb_lab.client.connections import ConnectionLog
+from grpc_lb_lab.client.live import LiveWriter
 from grpc_lb_lab.client.load import Load, Stop
+from grpc_lb_lab.client.own_proxy import OwnProxy
 from grpc_lb_lab.client.recorder import Recorder
-from grpc_lb_lab.client.watch import Watch
+from grpc_lb_lab.client.result import measured
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
-from grpc_lb_lab.report.model import ClientResult
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from grpc_lb_lab.client.opened import LabChannel
     from grpc_lb_lab.client.pacing import Pace
-    from grpc_lb_lab.report.model import Plan, ProxyStats, ServerStats
+    from grpc_lb_lab.report.model import ClientResult, Plan, ProxyStats, ServerStats
 
 PAYLOAD_BYTES = 32
 
@@ -56,39 +40,41 @@ class Outcome:
     interrupted: bool
 
 
-def run_client(plan: Plan, index: int, together: Path | None = None) -> Outcome:
+def run_client(plan: Plan, index: int, together: Path | None = None, live: str = "") -> Outcome:
     """Run client ``index`` of ``plan`` in this process, from the first connection to the last count.
 
-    In the folder ``together`` the plan's clients wait for one another before they measure.
+    In the folder ``together`` the plan's clients wait for one another before they measure. ``live``: the file of the
+    live feed, ``-`` for stderr, empty for none.
     SIGTERM and SIGINT end the load early; what was measured until then is the result. Raises ``LabError`` for a plan
     that names no known channel mode or target.
     """
     channels.mode_of(plan)
     channels.target_address(plan)
-    return uvloop.run(_run(plan, index, together))
+    return uvloop.run(_run(plan, index, together, live))
 
 
-async def _run(plan: Plan, index: int, together: Path | None) -> Outcome:
+async def _run(plan: Plan, index: int, together: Path | None, live: str) -> Outcome:
     stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.now, f"stopped by {number.name}")
-    result = await Client(plan, index, stop, together).run()
+    result = await Client(plan, index, stop, together, live).run()
     return Outcome(result, interrupted=stop.reason.startswith("stopped by SIG"))
 
 
 class Client:
     """One run of one client. ``run`` once."""
 
-    def __init__(self, plan: Plan, index: int, stop: Stop, together: Path | None = None) -> None:
+    def __init__(self, plan: Plan, index: int, stop: Stop, together: Path | None = None, live: str = "") -> None:
         """Prepare client ``index`` of ``plan``; needs a running event loop only in ``run``."""
         self._plan = plan
         self._index = index
         self._stop = stop
         self._together = together
+        self._live = LiveWriter(live, index, plan.load.clients) if live else None
         self._notes: list[str] = []
         self._proxy_stats = ""
-        self._beside = Beside(plan)
+        self._own_proxy = OwnProxy(plan)
         payload = random.Random(f"{plan.load.seed}/{index}").randbytes(PAYLOAD_BYTES)
         self._request = echo_pb2.EchoRequest(payload=payload).SerializeToString()
 
@@ -100,7 +86,7 @@ class Client:
             await asyncio.gather(*(entry.start() for entry in opened))
             warmed = await self._warm_up(opened)
             resolved = await self._resolve()
-            before = await self._beside.counters()
+            before = await self._own_proxy.counters()
             log = ConnectionLog(opened)
             log.sample()
             await self._meet()
@@ -110,7 +96,7 @@ class Client:
             servers, proxy = await self._collect(before)
             shared, notes = shared_proxies.compare(first, await shared_proxies.read_all(self._plan))
             self._notes += notes
-            result = replace(result, servers=servers, probes={**_facts(opened), **await self._beside.mesh()})
+            result = replace(result, servers=servers, probes={**_facts(opened), **await self._own_proxy.mesh()})
             if self._probing:
                 found = await probes.run_probes(self._plan, opened[0], result, self._stop.is_set)
                 result = replace(result, probes={**result.probes, **found})
@@ -122,7 +108,7 @@ class Client:
             proxies=[*proxy, *shared],
             warmup_requests=warmed.requests,
             warmup_s=round(warmed.seconds, 6),
-            notes=[*warmed.notes, *self._beside.notes, *self._notes],
+            notes=[*warmed.notes, *self._own_proxy.notes, *self._notes],
             proxy_stats=self._proxy_stats,
         )
 
@@ -159,54 +145,19 @@ class Client:
         gc.collect()
         gc.freeze()
         offset, began = time.time() - time.perf_counter(), time.perf_counter()
-        recorder = Recorder(len(opened), offset, began, lanes)
+        recorder = Recorder(len(opened), offset, began, lanes, over_time=self._plan.course is not None)
+        beside = Beside(self._plan, self._index, pace, recorder, log, self._stop, self._live)
         cpu = time.process_time()
-        watch = Watch(self._index, pace, load.deadline_s, recorder, log, self._stop)
-        watching = asyncio.ensure_future(watch.run())
         try:
-            await Load(callers, self._request, recorder, self._stop).run(pace, load.concurrency)
+            async with beside.running(began + offset):
+                await Load(callers, self._request, recorder, self._stop).run(pace, load.concurrency)
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
             gc.unfreeze()
         ended, cpu = time.perf_counter(), time.process_time() - cpu
-        recorder.fold(ended)
-        watch.progress()
-        log.sample()
+        beside.finish(ended)
         self._note_shortfall(pace, recorder)
-        return self._result(recorder, log, began + offset, ended + offset, cpu)
-
-    def _result(
-        self, recorder: Recorder, log: ConnectionLog, started_at: float, finished_at: float, cpu_s: float
-    ) -> ClientResult:
-        return ClientResult(
-            index=self._index,
-            host=os.environ.get("POD_NAME") or socket.gethostname(),
-            started_at=started_at,
-            finished_at=finished_at,
-            requests=recorder.requests,
-            ok=recorder.ok,
-            failed=recorder.failed,
-            errors=dict(sorted(recorder.errors.items())),
-            backends=recorder.backends(),
-            per_channel=recorder.per_channel(),
-            latency_hdr=recorder.latency.encoded(),
-            lag_hdr=recorder.lag.encoded(),
-            interval_s=recorder.timeline.interval_s,
-            timeline=recorder.timeline.buckets(),
-            connections=log.connections(),
-            resolved=[],
-            policy=log.policy(),
-            paths=recorder.paths(),
-            keys=recorder.keys(),
-            servers=[],
-            proxies=[],
-            warmup_requests=0,
-            warmup_s=0.0,
-            cpu_s=round(cpu_s, 6),
-            versions=versions(),
-            methods=recorder.methods(),
-        )
+        result = measured(self._index, recorder, log, began + offset, ended + offset, cpu)
+        return replace(result, dns_answers=beside.dns_answers)
 
     def _note_shortfall(self, pace: Pace, recorder: Recorder) -> None:
         if self._stop.reason:
@@ -232,11 +183,11 @@ class Client:
             return []
 
     async def _collect(self, before: dict[str, int] | None) -> tuple[list[ServerStats], list[ProxyStats]]:
-        after = None if before is None else await self._beside.counters()
+        after = None if before is None else await self._own_proxy.counters()
         if after is not None and self._index == 0:
             # Not earlier: what was never used is not in it. Not later: a sidecar ends with its pod.
-            self._proxy_stats = await self._beside.text()
-        proxy = self._beside.compare(before, after)
+            self._proxy_stats = await self._own_proxy.text()
+        proxy = self._own_proxy.compare(before, after)
         headless = self._plan.targets.get("headless", "")
         if not headless:
             self._notes.append("the servers' own counts are missing: the plan has no headless target")
@@ -250,13 +201,3 @@ def _facts(opened: list[LabChannel]) -> dict[str, dict[str, Any]]:
     """What the first channel did by itself."""
     facts = opened[0].facts()
     return {"channel": facts} if facts else {}
-
-
-def versions() -> dict[str, str]:
-    """What the client runs on."""
-    return {
-        "grpc-lb-lab": grpc_lb_lab.__version__,
-        "grpcio": grpc.__version__,
-        "python": platform.python_version(),
-        "uvloop": importlib.metadata.version("uvloop"),
-    }

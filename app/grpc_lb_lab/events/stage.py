@@ -41,3 +41,12 @@ class Stage(Protocol):
 
     async def fail(self, pod: str, code: str, for_s: float) -> None:
         """Let one replica answer each call with a gRPC status code."""
+
+    async def settled(self) -> None:
+        """Wait until what was ordered has happened: as many replicas as wanted are ready, and no others are left over.
+
+        Raises ``LabError`` saying what is missing when that takes longer than this stage's limit.
+        """
+
+    async def close(self) -> None:
+        """Take back the faults that replicas still have; whatever cannot be taken back ends by itself."""

@@ -43,7 +43,8 @@ FILES: dict[str, tuple[str, ...]] = {
         r"--output=jsonpath={.data.config\.conf}",
     ),
 }
-RESULT = "LB-LAB-RESULT "
+# What clients write for the lab alone: their results, and the live feed.
+UNREADABLE = ("LB-LAB-RESULT ", '] live {"kind"')
 
 
 def collect(kubectl: Kubectl, folder: Path) -> list[str]:
@@ -73,7 +74,7 @@ def _output(kubectl: Kubectl, words: Sequence[str]) -> str:
         return f"not to be had: {error}\n"
     if done.code != 0 and not done.stdout:
         return f"not to be had: {done.reason}\n"
-    return "".join(f"{line}\n" for line in done.stdout.splitlines() if RESULT not in line)
+    return "".join(f"{line}\n" for line in done.stdout.splitlines() if not any(word in line for word in UNREADABLE))
 
 
 def envoy(kubectl: Kubectl, clients: Sequence[pods.Pod], folder: Path) -> None:

@@ -57,7 +57,7 @@ def load(errand: outside.Errand) -> None:
     """
     plan = errand.plan()
     where = plan["targets"][NAME]
-    uids = {str(pod["metadata"]["uid"]) for pod in errand.servers}
+    uids = {str(pod["metadata"]["uid"]) for pod in errand.servers()}
     say(f"waiting for the gateway at {where} to see {len(uids)} replicas")
     with forward(errand.kubectl, f"deployment/{NAME}", ADMIN_PORT) as admin:
         wait(where, uids, caller(where, f"{plan['run']}.gateway"), counter(plan["strategy"][NAME]["proxy"], admin))

@@ -14,6 +14,7 @@ from grpc_lb_lab.kubernetes import pods
 from grpc_lb_lab.kubernetes.programs import end, say
 from grpc_lb_lab.kubernetes.rollout import patience
 from grpc_lb_lab.kubernetes.words import last_words
+from grpc_lb_lab.report import live
 from grpc_lb_lab.report.errors import LabError
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ _PROGRESS = re.compile(r"progress (\d+) (\d+)(?:/(\d+))?$")
 
 @dataclass
 class Following:
-    """What is known of a load that runs. ``results`` is keyed by client index; ``lines`` is the clients' log."""
+    """What is known of a load that runs. ``results`` is keyed by client index; ``lines`` is the clients' log.
+
+    ``on_live`` gets the lines of the live feed, which are kept nowhere else.
+    """
 
     clients: int
     known: dict[str, pods.Pod] = field(default_factory=dict)
@@ -46,6 +50,7 @@ class Following:
     done: dict[int, int] = field(default_factory=dict)
     total: dict[int, int] = field(default_factory=dict)
     alive_at: float = field(default_factory=time.monotonic)
+    on_live: Callable[[str], None] = lambda _: None
 
     def see_pod(self, kind: str, pod: pods.Pod) -> None:
         """Take in one event of the watch: ADDED, MODIFIED or DELETED. Raises ``LabError`` when a client is lost."""
@@ -59,8 +64,12 @@ class Following:
 
     def see_line(self, line: str) -> None:
         """Take in one line of a client's log."""
-        self.alive_at = time.monotonic()
         text = _PREFIX.sub("", line)
+        told = live.from_log(text)
+        if told is not None:  # it comes four times a second also from a client whose calls all hang
+            self.on_live(told)
+            return
+        self.alive_at = time.monotonic()
         if text.startswith(RESULT):
             result = json.loads(text.removeprefix(RESULT))
             self.results[int(result["index"])] = result
@@ -105,15 +114,17 @@ def follow(
     clients: int,
     limit_s: float,
     *,
-    owner_alive: Callable[[], bool] = lambda: True,
+    check: Callable[[], None] = lambda: None,
     on_start: Callable[[list[pods.Pod]], None] = lambda _: None,
+    on_live: Callable[[str], None] = lambda _: None,
 ) -> Following:
     """Watch ``clients`` pods until all have ended well, and return what they said.
 
-    ``on_start`` is called once, with the pods, when all of them run. Raises ``LabError`` for the first pod that is lost
-    or cannot start, when nothing moves for a minute, and after ``limit_s`` seconds.
+    ``on_start`` is called once, with the pods, when all of them run; ``on_live`` with each line of the live feed;
+    ``check`` again and again, to raise ``LabError`` when the load shall end. So do the first pod that is lost or cannot
+    start, a minute in which nothing moves, and ``limit_s`` seconds.
     """
-    state, events = Following(clients), queue.Queue[tuple[str, Any]]()
+    state, events = Following(clients, on_live=on_live), queue.Queue[tuple[str, Any]]()
     watch = kubectl.start("get", "pods", f"--selector={SELECTOR}", "--watch", "--output-watch-events", "--output=json")
     threading.Thread(target=_read_objects, args=(watch, events), daemon=True).start()
     logs: subprocess.Popen[str] | None = None
@@ -121,8 +132,7 @@ def follow(
     try:
         while not state.finished:
             _drain(events, state)
-            if not owner_alive():
-                raise LabError("the playbook ended; so does its load")
+            check()
             since = _check(state, since, limit_s, time.monotonic() - started_at)
             if logs is None and state.started:
                 logs = _follow_logs(kubectl, clients, events)

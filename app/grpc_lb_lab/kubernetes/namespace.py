@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ANSWER_LIMIT_S = 10.0
+# An annotation of the Deployment: what it was made of.
+DIGEST = "grpc-lb-lab/digest"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 LAB = "grpc-lb-lab"
 SECURITY = "pod-security.kubernetes.io/enforce"
@@ -24,6 +26,7 @@ RELEASES = ("echo", "load")
 # One line for each thing the lab does in a namespace; docs/existing-clusters.md has the Role, a test keeps them equal.
 RIGHTS = (
     ("create", "apps", "deployments", ""),
+    ("patch", "apps", "deployments", ""),
     ("create", "batch", "jobs", ""),
     ("create", "policy", "poddisruptionbudgets", ""),
     ("create", "", "services", ""),
@@ -34,6 +37,7 @@ RIGHTS = (
     ("watch", "", "pods", ""),
     ("get", "", "pods", "log"),
     ("list", "discovery.k8s.io", "endpointslices", ""),
+    ("watch", "discovery.k8s.io", "endpointslices", ""),
     ("list", "", "events", ""),
 )
 # A control plane watches EndpointSlices, so it gets a Role; only who may make one can install lookaside or xds.
@@ -226,7 +230,7 @@ def _is(kubectl: Kubectl, release: dict[str, Any], wanted: Wanted) -> bool:
     done = kubectl.attempt("get", "deployment", "echo", "--output=json")
     metadata = json.loads(done.stdout)["metadata"] if done.code == 0 else {}
     strategy = metadata.get("labels", {}).get("grpc-lb-lab/strategy")
-    return (strategy, metadata.get("annotations", {}).get("grpc-lb-lab/digest")) == (wanted.strategy, wanted.digest)
+    return (strategy, metadata.get("annotations", {}).get(DIGEST)) == (wanted.strategy, wanted.digest)
 
 
 def uninstall(kubectl: Kubectl, names: Sequence[str], *, wait: bool = False) -> None:

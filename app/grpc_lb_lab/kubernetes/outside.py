@@ -30,16 +30,18 @@ MOST_FORWARDS = 8
 class Errand:
     """A load to be sent from here: its plan, where results and logs go, whom to ask what they counted.
 
-    It ends with an error after ``limit_s`` seconds, and when ``owner_alive`` says no.
+    ``live`` is the feed that the clients append to. The load ends with an error after ``limit_s`` seconds, and when
+    ``check`` raises one. ``servers`` gives those that are there now.
     """
 
     kubectl: Kubectl
     plan_path: Path
     results: Path
     logs: Path
-    servers: Sequence[pods.Pod]
+    live: Path
+    servers: Callable[[], Sequence[pods.Pod]]
     limit_s: float
-    owner_alive: Callable[[], bool]
+    check: Callable[[], None]
 
     def plan(self) -> dict[str, Any]:
         """Return the plan as it stands in its file."""
@@ -69,16 +71,16 @@ def send(errand: Errand, targets: dict[str, str], way: str, *, together: bool = 
     errand.results.mkdir(parents=True, exist_ok=True)
     told = errand.logs / "plan-outside.json"
     told.write_text(json.dumps(plan | {"targets": targets}, indent=1), encoding="utf-8")
-    words = ["--plan", str(told)]
+    words = ["--plan", str(told), "--live", str(errand.live)]
     if together:
         meeting = errand.logs / "meeting"
         meeting.mkdir()
         words += ["--meeting", str(meeting)]
     _clients(errand, int(plan["load"]["clients"]), words, way)
-    counted = _ask_servers(errand, plan["run"], int(plan["targets"]["service"].rpartition(":")[2]))
+    counted, unknown = _ask_servers(errand, plan["run"], int(plan["targets"]["service"].rpartition(":")[2]))
     for path in errand.results.glob("client-*.json"):
         result = json.loads(path.read_text(encoding="utf-8"))
-        notes = [note for note in result["notes"] if "own counts" not in note]
+        notes = [*(note for note in result["notes"] if "own counts" not in note), *unknown]
         path.write_text(json.dumps(result | {"servers": counted, "notes": notes}), encoding="utf-8")
 
 
@@ -95,8 +97,7 @@ def _clients(errand: Errand, count: int, words: list[str], way: str) -> None:
         say(f"{len(clients)} client process(es) call through {way}")
         while any(process.poll() is None for process in clients.values()):
             time.sleep(LOOK_S)
-            if not errand.owner_alive():
-                raise LabError("the playbook ended; so does its load")
+            errand.check()
             if time.monotonic() > deadline:
                 raise LabError(f"the load was not done after {errand.limit_s:.0f} s")
     for index, process in clients.items():
@@ -115,14 +116,23 @@ def _end_client(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _ask_servers(errand: Errand, run: str, port: int) -> list[dict[str, Any]]:
-    """Ask each replica itself: pod addresses cannot be reached from here, so each gets a port-forward of its own."""
+def _ask_servers(errand: Errand, run: str, port: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Ask each replica itself; the notes are about those that did not answer.
 
-    def ask(pod: pods.Pod) -> dict[str, Any]:
+    Pod addresses cannot be reached from here, so each gets a port-forward of its own.
+    """
+
+    def ask(pod: pods.Pod) -> dict[str, Any] | str:
         from grpc_lb_lab.client.stats import ask_server
 
-        with forward(errand.kubectl, f"pod/{pods.name(pod)}", port) as address:
-            return asdict(ask_server(address, run))
+        try:
+            with forward(errand.kubectl, f"pod/{pods.name(pod)}", port) as address:
+                return asdict(ask_server(address, run))
+        except LabError as error:
+            return f"no counts from {pods.name(pod)}: {error}"
 
     with ThreadPoolExecutor(MOST_FORWARDS) as pool:
-        return list(pool.map(ask, errand.servers))
+        answers = list(pool.map(ask, errand.servers()))
+    return [answer for answer in answers if isinstance(answer, dict)], [
+        answer for answer in answers if isinstance(answer, str)
+    ]

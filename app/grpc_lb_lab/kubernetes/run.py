@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.events.feed import LiveFeed
 from grpc_lb_lab.kubernetes import collect, gateway, inventory, load, outside, pods, rollout
-from grpc_lb_lab.report.errors import ArtifactError
+from grpc_lb_lab.kubernetes.script import Script
+from grpc_lb_lab.report.errors import ArtifactError, LabError
 from grpc_lb_lab.report.model import Inventory, Plan, from_dict, to_dict
 
 if TYPE_CHECKING:
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Files:
-    """Where the plan is, and where what comes of it goes."""
+    """Where the plan is, and where what comes of it goes; ``live`` is the feed."""
 
     plan: Path
     results: Path
     inventory: Path
     logs: Path
+    live: Path
 
 
 # How the load is sent where the client is outside of the cluster, by client.target.
@@ -44,42 +47,85 @@ def run(
     then stays.
     """
     plan = _plan(files.plan)
-    target, proxied = plan.strategy["client"]["target"], bool(plan.strategy.get("envoy", {}).get("client"))
+    servers = _servers(kubectl)
+    script = Script(kubectl, plan, servers, LiveFeed(files.live))
+    watcher = _watcher(owner)
+
+    def check() -> None:
+        if not watcher():
+            raise LabError("the playbook ended; so does its load")
+        script.check()
+
     with ThreadPoolExecutor(2) as pool:
-        servers = _servers(kubectl)
         taken = pool.submit(inventory.take, kubectl, cluster, servers, used(images, plan.strategy))
+        script.open(cluster)
+        problem = "the load was ended before it had finished"
         try:
-            if target in OUTSIDE:
-                where = (files.plan, files.results, files.logs)
-                OUTSIDE[target](outside.Errand(kubectl, *where, servers, limit_s, _watcher(owner)))
-            else:
-                _follow(kubectl, files, plan, proxied, pool, limit_s, _watcher(owner))
+            script.prepare()
+            script.begin()
+            _send(kubectl, files, plan, script, pool, limit_s, check)
+            script.check(through=True)
+            problem = ""
+        except LabError as error:
+            problem = str(error)
+            raise
         finally:
+            script.end(problem)
             with contextlib.suppress(Exception):  # the error of the load is the one to tell
-                _write_inventory(files.inventory, with_newcomers(taken.result(), _servers(kubectl)))
+                _write_inventory(files.inventory, _after(kubectl, script, plan, taken.result()))
+            script.close()
+
+
+def _send(
+    kubectl: Kubectl,
+    files: Files,
+    plan: Plan,
+    script: Script,
+    pool: ThreadPoolExecutor,
+    limit_s: float,
+    check: Callable[[], None],
+) -> None:
+    target = plan.strategy["client"]["target"]
+    if target not in OUTSIDE:
+        _follow(kubectl, files, plan, script, pool, limit_s, check)
+        return
+    where = (files.plan, files.results, files.logs, files.live)
+    OUTSIDE[target](outside.Errand(kubectl, *where, lambda: _servers(kubectl), limit_s, check))
 
 
 def _follow(
     kubectl: Kubectl,
     files: Files,
     plan: Plan,
-    proxied: bool,
+    script: Script,
     pool: ThreadPoolExecutor,
     limit_s: float,
-    owner_alive: Callable[[], bool],
+    check: Callable[[], None],
 ) -> None:
+    proxied = bool(plan.strategy.get("envoy", {}).get("client"))
+
     def started(clients: list[pods.Pod]) -> None:
         if proxied:
             pool.submit(collect.envoy, kubectl, clients, files.logs)
 
     try:
-        following = load.follow(kubectl, plan.load.clients, limit_s, owner_alive=owner_alive, on_start=started)
+        following = load.follow(
+            kubectl, plan.load.clients, limit_s, check=check, on_start=started, on_live=script.see_line
+        )
     except BaseException:
         # Clients that go on would disturb the next run; their logs are read before the pods go.
         collect.collect(kubectl, files.logs)
         kubectl.attempt("delete", "job", "load", "--ignore-not-found", "--wait=false", "--cascade=foreground")
         raise
     load.write_results(following, files.results, files.logs)
+
+
+def _after(kubectl: Kubectl, script: Script, plan: Plan, before: Inventory) -> Inventory:
+    """Return the inventory with everyone who took part and, in a scenario, with what happened to them."""
+    if not plan.course:
+        return with_newcomers(before, _servers(kubectl))
+    notes = [*before.notes, *script.clocks.words()]
+    return replace(before, replicas=script.witness.everyone(), events=script.events(), notes=notes)
 
 
 def used(images: dict[str, str], strategy: dict[str, Any]) -> dict[str, str]:

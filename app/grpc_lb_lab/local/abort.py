@@ -48,18 +48,22 @@ def aborting(watched_pid: int | None = None) -> Iterator[Abort]:
         number: signal.signal(number, lambda got, _: abort.because(f"interrupted by {signal.Signals(got).name}"))
         for number in numbers
     }
+    # A Python handler waits for the main thread to run Python code again, which one that just began to wait does not do
+    # for long. The number of the signal is written to this descriptor at once, and another thread reads it.
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    wake_before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     done, finished = os.pipe()
-    watcher = threading.Thread(target=_watch, args=(watched, done, watched_pid, abort), daemon=True)
-    if watched is not None:
-        watcher.start()
+    watcher = threading.Thread(target=_watch, args=(watched, done, woken, watched_pid, abort), daemon=True)
+    watcher.start()
     try:
         yield abort
     finally:
+        signal.set_wakeup_fd(wake_before)
         os.close(finished)
-        if watched is not None:
-            watcher.join()
-            os.close(watched)
-        os.close(done)
+        watcher.join()
+        for descriptor in (done, woken, wake, *([] if watched is None else [watched])):
+            os.close(descriptor)
         for number, handler in before.items():
             signal.signal(number, handler)
         abort.close()
@@ -72,7 +76,9 @@ def _open_pid(pid: int) -> int:
         raise LabError(f"process {pid}, which the load is for (--watch-pid), has ended: {error.strerror}") from error
 
 
-def _watch(watched: int, done: int, pid: int, abort: Abort) -> None:
-    readable, _, _ = select.select([watched, done], [], [])
-    if watched in readable:
+def _watch(watched: int | None, done: int, woken: int, pid: int | None, abort: Abort) -> None:
+    readable, _, _ = select.select([done, woken, *([] if watched is None else [watched])], [], [])
+    if woken in readable:
+        abort.because(f"interrupted by {signal.Signals(os.read(woken, 1)[0]).name}")
+    elif watched in readable:
         abort.because(f"process {pid}, which the load is for, has ended")

@@ -42,6 +42,7 @@ def add_parsers(subparsers: Any) -> None:
     load = _add(commands, "load", "send one load and collect its results", _load)
     load.add_argument("--plan", type=Path, required=True, metavar="FILE", help="plan.json")
     load.add_argument("--results", type=Path, required=True, metavar="DIR", help="for client-N.json and inventory.json")
+    load.add_argument("--live", type=Path, metavar="FILE", help="the feed that `lb-lab watch` follows")
     load.add_argument("--watch-pid", type=_number, metavar="PID", help="end the load when this process ends")
     scale = _add(commands, "scale", "have another number of replicas, also during a load", _scale)
     scale.add_argument("replicas", type=_number, metavar="N")
@@ -116,6 +117,7 @@ def _load(arguments: argparse.Namespace) -> int:
     program = asdict(envoy.find_program()) if needed.sidecar or needed.gateway == "envoy" else None
     request = {"op": "load", "plan": str(plan), "results": str(arguments.results.absolute()), "envoy": program}
     request["gateway"] = _gateway_program(strategy)
+    request["live"] = str(arguments.live.absolute()) if arguments.live else None
     with aborting(arguments.watch_pid) as abort:
         try:
             result = session.connect(state).ask(request, _say, abort=abort.descriptor)

@@ -5,23 +5,35 @@ from __future__ import annotations
 import collections
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from grpc_lb_lab.report.model import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grpc_lb_lab.local.member import Member
+    from grpc_lb_lab.report.model import Replica
 
 _KEPT = 5_000
 
 
 class EventLog:
-    """Keeps the last events and writes each to the supervisor's log."""
+    """Keeps the last events and writes each to the supervisor's log; ``listener`` is told of each, when it is set."""
 
     def __init__(self) -> None:
         """Starts empty."""
+        self.listener: Callable[[Event], None] | None = None
         self._events: collections.deque[Event] = collections.deque(maxlen=_KEPT)
 
-    def add(self, kind: str, detail: str) -> None:
-        """Note that something happened now."""
+    def add(self, kind: str, detail: str, replica: Member | Replica | None = None) -> None:
+        """Note that something happened now, to this replica if to one."""
         event = Event(at=time.time(), kind=kind, detail=detail)
+        if replica is not None:
+            event = Event(event.at, kind, detail, replica.pod, replica.uid, replica.ip)
         self._events.append(event)
+        if self.listener:
+            self.listener(event)
         print(f"{event.at:.3f} {kind}: {detail}", file=sys.stderr, flush=True)
 
     def since(self, at: float) -> list[Event]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from grpc_lb_lab.local.addresses import Block
     from grpc_lb_lab.local.programs import Program
+    from grpc_lb_lab.local.script import Script
 
 _PROXY_TIMEOUT_S = 20.0
 _LOOK_S = 0.02
@@ -54,6 +55,7 @@ class Load:
     gateway_program: Program | None
     owner: int
     say: Callable[[str], None]
+    script: Script
     since: float = field(default_factory=time.time)
     _proxies: list[Process] = field(default_factory=list)
     _clients: list[Process] = field(default_factory=list)
@@ -71,6 +73,7 @@ class Load:
             if needed.sidecar:
                 await self._start_proxies()
             await self._start_edge(needed.forward)
+            await self.script.prepare()
             await self._start_clients()
             await self._watch(needed.service)
         finally:
@@ -148,7 +151,7 @@ class Load:
             path = self.world.folder / f"plan-{index}.json"
             path.write_text(json.dumps(to_dict(plan)), encoding="utf-8")
             line = ["client", "--plan", str(path), "--index", str(index), "--output", str(self.files.result(index))]
-            line += together
+            line += [*together, "--live", str(self.script.feed.path)]
             name = f"lb-client-{index}"
             self._clients.append(await self.world.spawner.module(name, line, self.files.client_log(index)))
 
@@ -162,9 +165,12 @@ class Load:
             parts[service.ended] = "the Service proxy (Envoy)"
         others = [*self._proxies, *self._edge.values(), *([service] if service else [])]
         processes = {process.ended: process for process in [*self._clients, *others]}
+        self.script.begin()
         while names:
-            await asyncio.wait([*names, *parts], timeout=_PROGRESS_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            watched: list[asyncio.Future[Any]] = [*names, *parts, *self.script.tasks]
+            await asyncio.wait(watched, timeout=_PROGRESS_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             self._say_progress()
+            self.script.check()
             if self._gateway:
                 await self._gateway.refresh(self.world.spawner, self.world.ready())
             for ended, part in parts.items():
@@ -172,6 +178,7 @@ class Load:
                     raise ended_badly(processes[ended], part)
             for ended in [ended for ended in names if ended.done()]:
                 self._check_client(processes[ended], names.pop(ended))
+        self.script.check(through=True)
 
     def _check_client(self, process: Process, name: str) -> None:
         if process.ended.result() != 0:
@@ -191,6 +198,7 @@ class Load:
     async def _end(self) -> None:
         """End what is left; clients first, since a client whose proxy goes away would count errors."""
         await self.world.spawner.stop(self._clients, _CLIENT_GRACE_S)
+        await self.script.close()
         await self.world.spawner.stop([*self._proxies, *self._edge.values()], _PROXY_GRACE_S)
         if self._gateway and self._gateway.process:
             await self.world.spawner.stop([self._gateway.process], _PROXY_GRACE_S)

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from grpc_lb_lab.events.feed import LiveFeed
 from grpc_lb_lab.local import envoy
 from grpc_lb_lab.local.inventory import make_inventory
 from grpc_lb_lab.local.load import Load, World
 from grpc_lb_lab.local.load_files import LoadFolder, read_plan
 from grpc_lb_lab.local.programs import Program
+from grpc_lb_lab.local.script import Script
 from grpc_lb_lab.local.wish import needs
+from grpc_lb_lab.report import live
 from grpc_lb_lab.report.errors import LabError
 
 if TYPE_CHECKING:
@@ -72,6 +75,11 @@ class Loads:
                 f"{what}: a load runs since {since}, owned by pid {self._load.owner} (run {self._load.plan.run})"
             )
 
+    def endpoints_changed(self, ready: tuple[str, ...]) -> None:
+        """Note that from now on these are the addresses that everybody is told; only a load is interested."""
+        if self._load is not None:
+            self._events.add("endpoints", ",".join(ready))
+
     async def end(self) -> None:
         """End the load that runs, if one does."""
         if self._task is not None:
@@ -91,16 +99,25 @@ class Loads:
             files.prepare()
             program = envoy.Program(**request.data["envoy"]) if request.data.get("envoy") else None
             gateway = Program(**request.data["gateway"]) if request.data.get("gateway") else None
-            self._load = Load(self._world, plan, files, program, gateway, request.peer_pid, request.progress)
+            feed = LiveFeed(Path(request.data.get("live") or self._state.load / live.FILE))
+            script = Script(plan, self._replicas, self._events, feed)
+            self._load = Load(self._world, plan, files, program, gateway, request.peer_pid, request.progress, script)
             present = [member for member in self._replicas.everyone if member.wanted]
             self._events.add(
                 "load-started", f"run {plan.run}, {plan.load.clients} clients, owner pid {request.peer_pid}"
             )
+            script.open()
+            problem = "the load was ended before it had finished"
             try:
                 await self._run_until_gone(request)
+                problem = ""
+            except LabError as error:
+                problem = str(error)
+                raise
             finally:
                 load, self._load, self._task = self._load, None, None
                 self._events.add("load-ended", f"run {plan.run}")
+                script.end(problem)
                 self._keep(load, present)
         return {"changed": True, "clients": plan.load.clients, "results": str(files.results)}
 

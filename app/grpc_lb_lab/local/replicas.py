@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 GRACE_S = 30.0
 """Time between SIGTERM and SIGKILL, Kubernetes' default ``terminationGracePeriodSeconds``."""
 
+DRAIN_S = 5.0
+"""How long a replica that leaves during a scenario goes on serving, unless its strategy says otherwise: the chart's
+``drain.preStopS``."""
+
 _START_TIMEOUT_S = 15.0
 _CHECK_EVERY_S = 1.0
 _CHECKS_A_SECOND = 50.0
@@ -35,7 +39,11 @@ _STARTING_AT_ONCE = 8
 
 
 class Replicas:
-    """Keeps ``desired`` replicas running. ``published`` is called with the ready addresses whenever they change."""
+    """Keeps ``desired`` replicas running. ``published`` is called with the ready addresses whenever they change.
+
+    ``drain_s``: a replica that leaves goes on serving for so long before its SIGTERM, while nobody is told of it any
+    more, as in a pod with such a ``preStop`` hook.
+    """
 
     def __init__(
         self,
@@ -48,6 +56,7 @@ class Replicas:
     ) -> None:
         """Nothing is started before ``scale``."""
         self.desired = 0
+        self.drain_s = 0.0
         self.everyone: list[Member] = []
         self._spawner = spawner
         self._addresses = addresses
@@ -105,13 +114,37 @@ class Replicas:
             if member.stopped:
                 self._terminate(member, grace_s=0)
 
-    async def restart(self) -> None:
-        """Replace one replica after the other, a new one first, as ``kubectl rollout restart`` does."""
+    async def restart(self, within_s: float = 0.0) -> None:
+        """Replace one replica after the other, a new one first, as ``kubectl rollout restart`` does.
+
+        ``within_s``: the time that the whole rollout takes at least.
+        """
         self._events.add("restart", f"{len(self.current)} replicas, one by one")
-        for member in list(self.current):
+        pause_s = within_s / max(1, len(self.current))
+        for member in self.current:
             async with self._acting:
                 await self._started(await self._start_one())
                 self._terminate(member)
+            await asyncio.sleep(pause_s)
+        await self._reconcile()
+        await self.settled()
+
+    async def replace_at_once(self) -> None:
+        """Replace all replicas within moments: the whole new set gets ready first, then the whole old one leaves."""
+        old = self.current
+        self._events.add("replace", f"all {len(old)} replicas")
+        async with self._acting:
+            fresh = [await self._start_one() for _ in old]
+            for member in fresh:
+                await self._started(member)
+            for member in old:
+                self._terminate(member)
+        await self._reconcile()
+        await self.settled()
+
+    async def delete(self, pod: str) -> None:
+        """Let one replica leave with grace; another takes its place. Raises ``UsageError`` for an unknown name."""
+        self._terminate(self._find(pod))
         await self._reconcile()
         await self.settled()
 
@@ -121,7 +154,7 @@ class Replicas:
         if number == signal.SIGSTOP or number == signal.SIGCONT:
             member.stopped = number == signal.SIGSTOP
         kind = {signal.SIGKILL: "kill", signal.SIGSTOP: "stop", signal.SIGCONT: "cont"}.get(number, number.name)
-        self._events.add(kind, f"{member.pod} ({member.ip}) was sent {number.name}")
+        self._events.add(kind, f"{member.pod} ({member.ip}) was sent {number.name}", member)
         for process in member.processes:
             await self._spawner.signal(process, number)
         return member
@@ -178,7 +211,7 @@ class Replicas:
             beside = await self._beside.start(self._spawner, pod, ip, self._port, self._logs)
         member = Member(pod, uid, ip, self._port, process, beside)
         self.everyone.append(member)
-        self._events.add("replica-started", f"{pod} ({ip}), pid {process.pid}")
+        self._events.add("replica-started", f"{pod} ({ip}), pid {process.pid}", member)
         self._background(self._follow(member))
         return member
 
@@ -195,7 +228,7 @@ class Replicas:
         early = member.ready_at is None
         member.state = "ended"
         member.ended_at = time.time()
-        self._events.add("replica-ended", f"{member.pod} ({member.ip}): {describe_end(status)}")
+        self._events.add("replica-ended", f"{member.pod} ({member.ip}): {describe_end(status)}", member)
         if unexpected and early:
             self._settling.died_early(f"{member.pod} ended with {describe_end(status)}: {tail(member.process.log)}")
         await self._announce()
@@ -214,9 +247,13 @@ class Replicas:
         if not member.wanted:
             return
         member.state = "terminating"
-        self._events.add("replica-terminating", f"{member.pod} ({member.ip})")
+        self._events.add("replica-terminating", f"{member.pod} ({member.ip})", member)
         self._background(self._announce())
-        self._background(self._spawner.stop([member.process], grace_s))
+        self._background(self._leave(member, grace_s))
+
+    async def _leave(self, member: Member, grace_s: float) -> None:
+        await asyncio.sleep(self.drain_s)
+        await self._spawner.stop([member.process], grace_s)
 
     def _readiness_changed(self, member: Member, ready: bool) -> None:
         if not member.wanted:
@@ -225,7 +262,7 @@ class Replicas:
         if ready and member.ready_at is None:
             member.ready_at = time.time()
             self._settling.fresh_start()
-        self._events.add(f"replica-{member.state}", f"{member.pod} ({member.ip})")
+        self._events.add(f"replica-{member.state}", f"{member.pod} ({member.ip})", member)
         self._background(self._announce())
 
     async def _announce(self) -> None:

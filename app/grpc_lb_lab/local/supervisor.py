@@ -194,6 +194,8 @@ class Supervisor:
         return replicas and service and self._planes.running(wanted.control_planes)
 
     def _publish(self, ready: tuple[str, ...]) -> None:
+        if ready != self._dns.zone.headless:
+            self._loads.endpoints_changed(ready)
         self._dns.zone = dataclasses.replace(self._dns.zone, headless=ready)
         self._service.publish(ready)
         self._planes.publish(self._replicas.everyone)

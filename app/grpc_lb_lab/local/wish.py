@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _SERVER_KEYS = {
     ("maxConnectionAgeMs",): "max_connection_age_ms",
     ("maxConnectionAgeGraceMs",): "max_connection_age_grace_ms",
+    ("workMs",): "work_ms",
+    ("graceS",): "grace_s",
     ("keepalive", "minIntervalMs"): "keepalive_min_interval_ms",
     ("keepalive", "permitWithoutCalls"): "keepalive_permit_without_calls",
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.report import latency, mesh
+from grpc_lb_lab.report.course import measure_course
+from grpc_lb_lab.report.course_verdict import judge_course
 from grpc_lb_lab.report.document import (
     Actual,
     Backend,
@@ -27,8 +30,12 @@ from grpc_lb_lab.report.statistics import describe
 from grpc_lb_lab.report.verdict import judge
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.report.course import CourseReport
     from grpc_lb_lab.report.facts import Facts
     from grpc_lb_lab.report.model import ClientResult, Inventory, Plan
+    from grpc_lb_lab.report.path import PathProof
+    from grpc_lb_lab.report.reconciliation import Reconciliation
+    from grpc_lb_lab.report.verdict import Verdict
 
 
 def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) -> Report:
@@ -37,6 +44,7 @@ def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) 
     path = prove_path(facts, plan)
     reconciliation = reconcile(facts)
     load = plan.load
+    verdict, course = _judged(facts, plan, path, reconciliation)
     return Report(
         schema_version=SCHEMA_VERSION,
         run=_run(facts, plan),
@@ -52,7 +60,7 @@ def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) 
             deadline_s=load.deadline_s,
         ),
         actual=_actual(facts),
-        backends=_backends(facts),
+        backends=_backends(facts, course),
         distribution=describe(facts.counts),
         errors=facts.errors,
         latency_ms=latency.summarize(facts.latency),
@@ -62,8 +70,8 @@ def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) 
         path=path,
         reconciliation=reconciliation,
         timeline=_timeline(facts),
-        events=[EventRow(_since(facts, event.at), event.kind, event.detail) for event in facts.events],
-        verdict=judge(facts, plan, path, reconciliation),
+        events=[EventRow(_since(facts, event.at), event.kind, event.detail, event.pod) for event in facts.events],
+        verdict=verdict,
         warmup=facts.warmup,
         cpu=facts.cpu,
         notes=facts.notes,
@@ -71,7 +79,18 @@ def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) 
         keys=key_figures(facts),
         methods=methods_by_pod(facts),
         probes=facts.probes | ({"mesh": found} if (found := mesh.figures(facts, plan)) else {}),
+        course=course,
     )
+
+
+def _judged(
+    facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliation
+) -> tuple[Verdict, CourseReport | None]:
+    if plan.course is None:
+        return judge(facts, plan, path, reconciliation), None
+    figures = measure_course(facts, plan.course)
+    verdict, checks = judge_course(facts, plan, plan.course, path, reconciliation, figures)
+    return verdict, replace(figures, checks=checks)
 
 
 def _since(facts: Facts, at: float) -> float:
@@ -114,7 +133,10 @@ def _actual(facts: Facts) -> Actual:
     )
 
 
-def _backends(facts: Facts) -> list[Backend]:
+def _backends(facts: Facts, course: CourseReport | None) -> list[Backend]:
+    """In a scenario those that were there from the start come first, then the others as they came."""
+    lives = {one.pod: one for one in course.replicas} if course else {}
+    came = {pod: one.came_s if one.came_s is not None else -1.0 for pod, one in lives.items()}
     return [
         Backend(
             pod=replica.label,
@@ -127,8 +149,10 @@ def _backends(facts: Facts) -> list[Backend]:
             ready=replica.ready,
             in_inventory=replica.known,
             node=replica.node,
+            came_s=lives[replica.label].came_s if lives else None,
+            left_s=lives[replica.label].left_s if lives else None,
         )
-        for replica in facts.replicas
+        for replica in sorted(facts.replicas, key=lambda replica: came.get(replica.label, 0.0))
     ]
 
 

@@ -46,13 +46,16 @@ def not_exact(sample: Sample) -> str:
 
 
 def failed_calls(facts: Facts, scenario: str) -> str:
+    """How many calls failed, and with which codes, where none should."""
+    return f"{failed_words(facts)}, and {scenario} allows none."
+
+
+def failed_words(facts: Facts) -> str:
     """How many calls failed, and with which codes."""
     codes = sorted(facts.errors.items(), key=lambda item: (-item[1], item[0]))
     names = listing([f"{code} {number(calls)} times" if calls > 1 else f"{code} once" for code, calls in codes])
     amount = "All" if facts.failed == facts.requests else f"{number(facts.failed)} of"
-    return (
-        f"{amount} {count(facts.requests, 'call')} failed ({names or 'no code recorded'}), and {scenario} allows none."
-    )
+    return f"{amount} {count(facts.requests, 'call')} failed ({names or 'no code recorded'})"
 
 
 def strangers(labels: list[str]) -> str:

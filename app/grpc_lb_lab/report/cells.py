@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.report.course_repeats import CourseRanges, course_ranges, missed_words
 from grpc_lb_lab.report.document import Range  # noqa: TC001  (``from_dict`` reads a Cell by it)
 from grpc_lb_lab.report.errors import LabError
 from grpc_lb_lab.report.model import Status  # noqa: TC001  (the same)
@@ -26,6 +27,7 @@ class Cell:
     ``overhead`` is the loss of calls a second against the cell ``baseline`` of the same scenario under the same load
     (0.2: a fifth fewer), None without one. ``counts``: calls by replica in the report's order. ``…_us``: CPU
     microseconds a call. ``wall_s``: what the cell took in all, else the seconds of its load.
+    ``course``: the two figures of a scenario over the repeats, None in ``steady``.
     """
 
     strategy: str
@@ -60,6 +62,7 @@ class Cell:
     load: str = ""
     cluster: str = ""
     wall_s: float | None = None
+    course: CourseRanges | None = None
 
     @property
     def place(self) -> str:
@@ -98,7 +101,7 @@ def _finished(files: CellFiles, baseline: Cell | None) -> Cell:
         expected=verdict["expected"],
         observed=verdict["observed"],
         balanced=verdict["balanced"],
-        verdict_line=verdict_words(status, verdict["expected"], verdict["observed"]),
+        verdict_line=verdict_words(status, verdict["expected"], verdict["observed"], missed_words(data)),
         cause=_cause(files, verdict, shown, lost, statuses),
         counts=[backend["requests"] for backend in data["backends"]],
         servers_hit=data["distribution"]["servers_hit"],
@@ -124,6 +127,7 @@ def _finished(files: CellFiles, baseline: Cell | None) -> Cell:
         wall_s=files.wall_s
         if files.wall_s is not None
         else round(sum(one["actual"]["duration_s"] for one in known), 3),
+        course=course_ranges(known),
     )
 
 

@@ -105,8 +105,18 @@ def is_spread(sample: Sample) -> bool:
 
 
 def is_hashed(sample: Sample) -> bool:
-    """Every key stayed on one replica, and the keys use at least two."""
-    return bool(sample.keys) and sample.servers_hit > 1 and all(_one_replica(found) for found in sample.keys.values())
+    """Every key stayed on one replica, the keys use at least two, and no replica is left out beyond chance."""
+    stayed = bool(sample.keys) and all(_one_replica(found) for found in sample.keys.values())
+    left_out = sample.servers_hit < sample.replicas and left_out_p(len(sample.keys), sample.replicas) <= ALPHA
+    return stayed and sample.servers_hit > 1 and not left_out
+
+
+def left_out_p(keys: int, replicas: int) -> float:
+    """At most this probable: some replica gets none of the keys, though each owns half an even share of the hash space.
+
+    r (1 - 1/2r)^k, the union bound over the replicas. Half, because a hash ring gives its hosts uneven shares.
+    """
+    return float(min(1.0, replicas * (1 - 0.5 / replicas) ** keys))
 
 
 def is_weighted(sample: Sample) -> bool:

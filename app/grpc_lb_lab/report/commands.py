@@ -76,6 +76,7 @@ def summary_command(args: argparse.Namespace) -> int:
     """Summarize a run. Returns 0 when every cell passed, 1 when any failed, else 3; raises ``LabError``."""
     from grpc_lb_lab.report.artifacts import complete_cells, write_summary
     from grpc_lb_lab.report.bundle import read_bundle
+    from grpc_lb_lab.report.render.course_table import figures_words
     from grpc_lb_lab.report.summary import summarize_cells
 
     cells = read_bundle(args.run)
@@ -84,8 +85,10 @@ def summary_command(args: argparse.Namespace) -> int:
     write_summary(summary, args.run)
     if not args.quiet:
         print(summary.headline)
+        wide = max(12, *(len(cell.scenario) for cell in summary.cells))
         for cell in summary.cells:
-            print(f"  {cell.strategy:<20} {cell.scenario:<12} {cell.verdict_line}")
+            figures = f"\n  {'':<20} {'':<{wide}} {figures_words(cell.course)}" if cell.course else ""
+            print(f"  {cell.strategy:<20} {cell.scenario:<{wide}} {cell.verdict_line}{figures}")
     return EXIT_CODES[summary.status]
 
 

@@ -1,8 +1,8 @@
 """The finished report: one frozen value that every view reads. Its fields are the keys of ``report.json``.
 
 Keys that the contract names never change without a new ``SCHEMA_VERSION``; ``strategy``, ``cpu``, ``warmup``,
-``lag_ms``, ``latency_bars``, ``notes``, ``configuration``, ``repeats``, ``keys``, ``methods``, ``probes`` and the
-finer fields inside the others are additions.
+``lag_ms``, ``latency_bars``, ``notes``, ``configuration``, ``repeats``, ``keys``, ``methods``, ``probes``, ``course``
+and the finer fields inside the others are additions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Needed when the program runs, too: ``from_dict`` reads a report back by these types.
+from grpc_lb_lab.report.course import CourseReport  # noqa: TC001
+from grpc_lb_lab.report.course_repeats import CourseFigures, CourseRanges  # noqa: TC001
 from grpc_lb_lab.report.cpu import Cpu  # noqa: TC001
 from grpc_lb_lab.report.extras import KeyFigures  # noqa: TC001
 from grpc_lb_lab.report.latency import LatencyBar, LatencySummary  # noqa: TC001
@@ -73,7 +75,11 @@ class Actual:
 
 @dataclass(frozen=True)
 class Backend:
-    """One replica; ``pod`` is unique in the report. Seen times are None when it answered nothing."""
+    """One replica; ``pod`` is unique in the report. Seen times are None when it answered nothing.
+
+    ``came_s`` and ``left_s``: when a scenario's replica became ready and began to leave; None: there from the start,
+    stayed to the end.
+    """
 
     pod: str
     uid: str
@@ -85,6 +91,8 @@ class Backend:
     ready: bool
     in_inventory: bool
     node: str
+    came_s: float | None = None
+    left_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,7 @@ class EventRow:
     t_s: float
     kind: str
     detail: str
+    pod: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,7 @@ class RepeatRow:
     rps: float | None
     p50_ms: float | None
     p99_ms: float | None
+    course: CourseFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +166,7 @@ class Repeats:
     chosen: int
     rows: list[RepeatRow]
     figures: dict[str, Range]
+    course: CourseRanges | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +174,7 @@ class Report:
     """A run, judged. ``configuration``: the strategy file in force, the addresses and the DNS server.
 
     ``methods``: calls by method and pod. ``probes``: figures by the name of a probe (docs/verdicts.md).
+    ``course``: what a scenario did and what became of it, None in ``steady``.
     """
 
     schema_version: int
@@ -190,3 +202,4 @@ class Report:
     keys: KeyFigures | None = None
     methods: dict[str, dict[str, int]] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    course: CourseReport | None = None

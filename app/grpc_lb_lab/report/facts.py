@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram
 
     from grpc_lb_lab.report.cpu import Cpu
-    from grpc_lb_lab.report.model import ConnectionFact, Event, PathCount, ProxyStats, ServerStats
+    from grpc_lb_lab.report.model import (
+        Bucket,
+        ConnectionFact,
+        DnsAnswer,
+        Event,
+        Failure,
+        LatencySlot,
+        PathCount,
+        ProxyStats,
+        ServerStats,
+    )
 
 
 LOAD_MARKS = frozenset({"load-started", "load-ended"})
@@ -51,10 +61,23 @@ class Timeline:
 
 
 @dataclass(frozen=True)
+class OverTime:
+    """What one client kept over time, not merged: its buckets, its latencies, what DNS told it."""
+
+    channels: int
+    interval_s: float
+    buckets: list[Bucket]
+    slot_s: float
+    latency: list[LatencySlot]
+    dns: list[DnsAnswer]
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything that the clients and the inventory recorded, merged. Times ending in ``_at`` are epoch seconds.
 
-    ``channels`` has one map a client channel: answers by UID. ``servers`` has one snapshot a UID.
+    ``channels`` has one map a client channel: answers by UID. ``servers`` has one snapshot a UID. ``failures``: the
+    first failed calls of every client, by the time they began. ``over_time``: one entry a client.
     """
 
     cluster: str
@@ -85,6 +108,8 @@ class Facts:
     cpu: Cpu
     versions: dict[str, str]
     notes: list[str]
+    failures: list[Failure] = field(default_factory=list)
+    over_time: list[OverTime] = field(default_factory=list)
 
     @property
     def disturbed(self) -> bool:

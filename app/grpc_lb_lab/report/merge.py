@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.report import latency, shared
 from grpc_lb_lab.report.cpu import measure_cpu
 from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.facts import Facts, ReplicaFacts
+from grpc_lb_lab.report.facts import Facts, OverTime, ReplicaFacts
 from grpc_lb_lab.report.model import BackendCount, ClientResult, Inventory, PathCount, ProxyStats, Replica, ServerStats
 from grpc_lb_lab.report.text import natural
 from grpc_lb_lab.report.timeline import merge_timelines
@@ -59,6 +59,19 @@ def merge(results: list[ClientResult], inventory: Inventory) -> Facts:
         cpu=measure_cpu(results, servers, proxies),
         versions=_versions(results, inventory),
         notes=_notes(results, inventory),
+        failures=sorted((one for result in results for one in result.failures), key=lambda one: one.began_at),
+        over_time=[_over_time(result) for result in results],
+    )
+
+
+def _over_time(result: ClientResult) -> OverTime:
+    return OverTime(
+        channels=len(result.per_channel),
+        interval_s=result.interval_s,
+        buckets=result.timeline,
+        slot_s=result.slot_s,
+        latency=result.latency_slots,
+        dns=result.dns_answers,
     )
 
 

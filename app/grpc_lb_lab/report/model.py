@@ -38,9 +38,9 @@ class Load:
 class PlannedEvent:
     """One thing that a scenario does, ``at_s`` seconds after the first measured call.
 
-    ``do``: a method of ``events.stage.Stage``. ``which`` replica: ``busiest`` (most calls so far), ``first`` (oldest)
-    or ``all``. ``by``: replicas more (or fewer) than now, for ``scale``. ``delay_ms`` and ``code`` are for ``slow``
-    and ``fail``. ``for_s``: how long a fault lasts; 0: to the end of the run.
+    ``do``: a method of ``events.stage.Stage``. ``which`` replica: ``busiest`` (most calls so far), ``first`` (oldest),
+    a number (``2``: the second oldest) or ``all``. ``by``: replicas more (or fewer) than now, for ``scale``.
+    ``delay_ms`` and ``code`` are for ``slow`` and ``fail``. ``for_s``: how long a fault lasts; 0: to the run's end.
     """
 
     at_s: float
@@ -72,8 +72,9 @@ class Expectation:
 class Course:
     """A scenario as one strategy meets it: events at their drawn times, and what to expect.
 
-    ``phase_s`` is when the first event happens. A replica has its share when each window of ``window_s`` gives it at
-    least ``tolerance`` of an even share (less where chance explains it).
+    ``phase_s`` is when the first event happens, drawn from ``phase_from_s`` to ``phase_to_s``. A replica has its share
+    when each window of ``window_s`` gives it at least ``tolerance`` of an even share (less where chance explains it).
+    ``base_delay_ms``: every replica that runs when the load begins waits this long before each answer.
     """
 
     name: str
@@ -84,6 +85,9 @@ class Course:
     expect: Expectation
     window_s: float = 2.0
     tolerance: float = 0.5
+    phase_from_s: float = 0.0
+    phase_to_s: float = 0.0
+    base_delay_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -288,9 +292,9 @@ class Replica:
 class Event:
     """Something that happened to the lab during the run. ``at`` is in seconds since the epoch.
 
-    Kinds of a scenario: ``command`` (an event was ordered), ``replica-started``, ``replica-ready``,
-    ``replica-unready``, ``replica-terminating``, ``replica-ended`` (``pod`` names it), ``endpoints`` (the ready
-    addresses, with commas, that the EndpointSlices or the supervisor give out from now on).
+    Kinds of a scenario: ``command`` (an event was ordered), ``recovered`` (a fault ended by itself),
+    ``replica-started``, ``replica-ready``, ``replica-unready``, ``replica-terminating``, ``replica-ended`` (``pod``
+    names it), ``endpoints`` (the ready addresses, with commas, that EndpointSlices or supervisor give out from now on).
     """
 
     at: float

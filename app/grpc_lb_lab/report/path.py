@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from grpc_lb_lab.report import mesh
 from grpc_lb_lab.report.evidence import Evidence
+from grpc_lb_lab.report.reconciliation import BESIDE_SERVERS, lost_beside
 from grpc_lb_lab.report.text import count, host, listing, natural, number
 
 if TYPE_CHECKING:
@@ -129,9 +130,11 @@ def _counters(facts: Facts, hop: str) -> Evidence:
     total = sum(proxy.upstream_requests for proxy in proxies)
     if not proxies:
         return Evidence(hop, False, f"the counters of {hop} could not be read")
-    if total < facts.ok:
+    lost = lost_beside(facts) if hop in BESIDE_SERVERS else 0
+    if total + lost < facts.ok:
         return Evidence(hop, False, f"{hop} counted {count(total, 'request')}, fewer than the calls answered")
-    return Evidence(hop, True, f"{hop} itself counted {count(total, 'request')}")
+    gone = f"; {count(lost, 'answer')} came through those that left with their replica" if lost else ""
+    return Evidence(hop, True, f"{hop} itself counted {count(total, 'request')}{gone}")
 
 
 def _observed(facts: Facts, plan: Plan) -> list[str]:

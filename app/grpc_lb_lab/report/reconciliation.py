@@ -9,10 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report.text import count, listing, number
+from grpc_lb_lab.report.presence import concerns
+from grpc_lb_lab.report.text import count, host, listing, number
 
 if TYPE_CHECKING:
     from grpc_lb_lab.report.facts import Facts, ReplicaFacts
+
+
+BESIDE_SERVERS = ("envoy-server", "istio-server")
+"""The hops whose proxies live and die with the replicas."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def _per_replica(facts: Facts) -> str:
 
 
 def _explained_by_event(facts: Facts, replica: ReplicaFacts) -> bool:
-    return any(replica.pod in event.detail.split() for event in facts.events)
+    return any(concerns(event, replica) for event in facts.events)
 
 
 def _hops(facts: Facts) -> list[tuple[str, int]]:
@@ -103,7 +108,7 @@ def _hops(facts: Facts) -> list[tuple[str, int]]:
 
 def _between(who: str, counted: int, facts: Facts, retries: int) -> str:
     """A count may lie between the answered calls and all calls with all retries."""
-    lost = _lost(facts) if who == "servers" else 0
+    lost = _lost(facts) if who == "servers" else lost_beside(facts) if who in BESIDE_SERVERS else 0
     least, most = facts.ok - lost, facts.requests + retries
     if counted < least:
         return f"{who} counted {count(counted, 'attempt')}, fewer than the {count(least, 'answered call')}"
@@ -111,6 +116,16 @@ def _between(who: str, counted: int, facts: Facts, retries: int) -> str:
         known = f"{count(facts.requests, 'call')} and {count(retries, 'retry', 'retries')} explain {number(most)}"
         return f"{who} counted {count(counted, 'attempt')}, but {known}"
     return ""
+
+
+def lost_beside(facts: Facts) -> int:
+    """Answers that came through proxies which left together with their replicas, their counters with them."""
+    known = {host(proxy.address) for proxy in facts.proxies if proxy.hop in BESIDE_SERVERS}
+    return sum(
+        replica.requests
+        for replica in facts.replicas
+        if replica.ip not in known and _explained_by_event(facts, replica)
+    )
 
 
 def _lost(facts: Facts) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.report.course_repeats import course_figures, course_ranges
 from grpc_lb_lab.report.document import Range, RepeatRow, Repeats
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def chosen(reports: dict[int, dict[str, Any] | None]) -> int:
 def describe_repeats(reports: dict[int, dict[str, Any] | None]) -> Repeats:
     """The repeats as a report shows them."""
     rows = [_row(number, report) for number, report in reports.items()]
-    return Repeats(chosen(reports), rows, ranges([report for report in reports.values() if report is not None]))
+    known = [report for report in reports.values() if report is not None]
+    return Repeats(chosen(reports), rows, ranges(known), course_ranges(known))
 
 
 def _row(number: int, report: dict[str, Any] | None) -> RepeatRow:
@@ -67,4 +69,5 @@ def _row(number: int, report: dict[str, Any] | None) -> RepeatRow:
         rps=report["actual"]["rps"],
         p50_ms=report["latency_ms"]["p50"],
         p99_ms=report["latency_ms"]["p99"],
+        course=course_figures(report),
     )

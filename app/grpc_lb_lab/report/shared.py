@@ -9,14 +9,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.report.reconciliation import BESIDE_SERVERS
 from grpc_lb_lab.report.text import host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from grpc_lb_lab.report.model import ProxyStats, ServerStats
-
-BESIDE_SERVERS = ("envoy-server", "istio-server")
 
 
 def combine(readings: Sequence[ProxyStats], servers: Sequence[ServerStats]) -> ProxyStats:

@@ -23,6 +23,12 @@ def milliseconds(value: float | None) -> str:
     return f"{value:,.{digits}f} ms"
 
 
+def seconds(value: float) -> str:
+    """``0.21 s``, ``2.2 s``, ``12 s``, ``27.4 s``."""
+    digits = f"{value:.{2 if abs(value) < 10 else 1}f}".rstrip("0").rstrip(".")
+    return f"{digits} s"
+
+
 def microseconds(value: float | None) -> str:
     """``114 µs``; ``–`` for nothing measured."""
     return "–" if value is None else f"{value:,.0f} µs"
@@ -59,6 +65,11 @@ def listing(words: list[str], limit: int = 3) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+def printable(text: str) -> str:
+    """Text from elsewhere that can neither move a terminal's cursor nor change its colours."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def natural(name: str) -> list[tuple[int, str]]:
     """Sort key that puts ``echo-2`` before ``echo-10``."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
@@ -71,10 +82,10 @@ def host(address: str) -> str:
     return address.rsplit(":", 1)[0] if address.count(":") == 1 else address
 
 
-def verdict_words(status: str, expected: str, observed: str) -> str:
-    """``PASS: even, as expected``, ``FAIL: expected even, observed pinned``, ``INVALID: …``."""
+def verdict_words(status: str, expected: str, observed: str, missed: str = "calls failed") -> str:
+    """``PASS: even, as expected``, ``FAIL: expected even, observed pinned``, ``INVALID: …``; ``missed``: but what."""
     if status == "invalid":
         return f"INVALID: expected {expected}, cannot be judged"
     if observed != expected:
         return f"{status.upper()}: expected {expected}, observed {observed}"
-    return f"{status.upper()}: {observed}, as expected" + (", but calls failed" if status == "fail" else "")
+    return f"{status.upper()}: {observed}, as expected" + (f", but {missed}" if status == "fail" else "")

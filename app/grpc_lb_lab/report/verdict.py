@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BALANCED: tuple[DistributionClass, ...] = ("even", "weighted")
 
+CLASSES: tuple[DistributionClass, ...] = ("even", "pinned", "spread", "hashed", "weighted", "skewed")
+
 DURATION_TOLERANCE = 0.1
 """A run may end this much (share of the duration asked for) early: the last call ends before the clock does."""
 
@@ -60,14 +62,13 @@ def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliat
         status, sentence = "fail", cause.not_exact(sample) if near else story
     else:
         sentence = story
-    names: tuple[DistributionClass, ...] = ("even", "pinned", "spread", "hashed", "weighted", "skewed")
     return Verdict(
         status=status,
         expected=expected,
         observed=observed,
         balanced=status != "invalid" and observed in BALANCED,
         cause=sentence,
-        fits=[name for name in names if fits(sample, name)],
+        fits=[name for name in CLASSES if fits(sample, name)],
     )
 
 
@@ -78,7 +79,7 @@ def expected_class(plan: Plan) -> DistributionClass:
         known = ", ".join(sorted(expectations)) or "none"
         raise UsageError(f"the strategy expects nothing of scenario {plan.scenario!r}; it knows: {known}")
     expected = expectations[plan.scenario]
-    if expected not in ("even", "pinned", "spread", "hashed", "weighted", "skewed"):
+    if expected not in CLASSES:
         raise UsageError(f"the strategy expects {expected!r}, which is no class")
     return expected
 

@@ -26,6 +26,7 @@ def add_parsers(subparsers: Any) -> None:
         "--keepalive-permit-without-calls", action="store_true", help="permit pings on idle connections"
     )
     parser.add_argument("--drain-delay-s", type=float, default=0.0, metavar="S", help="from NOT_SERVING to GOAWAY")
+    parser.add_argument("--work-ms", type=int, default=0, metavar="N", help="how long each call takes")
     parser.add_argument("--grace-s", type=float, default=5.0, metavar="S", help="for calls in flight after GOAWAY")
     parser.set_defaults(handler=run_server)
 
@@ -47,6 +48,7 @@ def run_server(arguments: argparse.Namespace) -> int:
             keepalive_permit_without_calls=arguments.keepalive_permit_without_calls,
             drain_delay_s=arguments.drain_delay_s,
             grace_s=arguments.grace_s,
+            work_ms=arguments.work_ms,
         )
     )
     return 0
@@ -62,6 +64,8 @@ def _check(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None and not 1 <= value <= 2**31 - 1:
             raise UsageError(f"--{name.replace('_', '-')} must be 1 to {2**31 - 1}, not {value}")
+    if not 0 <= arguments.work_ms <= 10_000:
+        raise UsageError(f"--work-ms must be 0 to 10000, not {arguments.work_ms}")
     for name in ("drain_delay_s", "grace_s"):
         value = getattr(arguments, name)
         if not 0 <= value <= 3600:

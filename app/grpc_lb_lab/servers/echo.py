@@ -88,7 +88,7 @@ def start(config: EchoConfig, service_class: type[EchoService] = EchoService) ->
     )
     accepted = AcceptedConnections(min(server_ids() - known))
     identity = identify(config)
-    service = service_class(identity, Counters(), accepted)
+    service = service_class(identity, Counters(), accepted, config.work_ms / 1000)
     health_service = health.HealthServicer()
     health_service.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
 

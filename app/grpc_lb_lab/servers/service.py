@@ -9,7 +9,9 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
+from grpc_lb_lab.servers import signals
 from grpc_lb_lab.servers.faults import FOR_MOST_MS, Fault, Faults
+from grpc_lb_lab.servers.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,9 +68,16 @@ class EchoService:
     bytes, so it is built once and kept (at most ``REPLIES_KEPT``).
     """
 
-    def __init__(self, identity: Identity, counters: Counters, accepted: AcceptedConnections | None = None) -> None:
-        """Answer as ``identity``; without ``accepted`` the stats name no accepted connections."""
+    def __init__(
+        self,
+        identity: Identity,
+        counters: Counters,
+        accepted: AcceptedConnections | None = None,
+        work_s: float = 0.0,
+    ) -> None:
+        """Answer as ``identity``, each call after ``work_s``; without ``accepted`` the stats name no connections."""
         self.counters = counters
+        self._work_s = work_s
         self.faults = Faults()
         self._accepted = accepted
         self._backend = echo_pb2.Backend(
@@ -107,6 +116,8 @@ class EchoService:
         failed = True
         try:
             self.faults.meet(service, context)
+            if self._work_s:
+                time.sleep(self._work_s)
             reply = self.answer(request, peer, attempt, context)
             failed = False
             return reply
@@ -152,10 +163,25 @@ class EchoService:
         problem = fault.problem()
         if request.for_ms > FOR_MOST_MS:
             problem = f"for_ms must be at most {FOR_MOST_MS}: a fault must end by itself"
+        if request.stop_ms > FOR_MOST_MS:
+            problem = f"stop_ms must be at most {FOR_MOST_MS}: a fault must end by itself"
         if problem:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
-        self.faults.set(fault, request.for_ms / 1000)
+        if request.crash or request.stop_ms:
+            self._signal(request, context)
+        else:
+            self.faults.set(fault, request.for_ms / 1000)
         return echo_pb2.FaultReply(backend=self._backend)
+
+    @staticmethod
+    def _signal(request: echo_pb2.FaultRequest, context: grpc.ServicerContext) -> None:
+        if signals.problem():
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, signals.problem())
+        log("signal", crash=request.crash, stop_ms=request.stop_ms)
+        if request.crash:
+            signals.crash()
+        else:
+            signals.stop(request.stop_ms / 1000)
 
     def describe(self, run: str, count: RunCount) -> echo_pb2.StatsReply:
         """``count`` as the reply of ``Stats``."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.local import programs
 from grpc_lb_lab.report.errors import UsageError
 from grpc_lb_lab.report.model import Load, to_dict
-from grpc_lb_lab.settings import clusters, mesh, names, values
+from grpc_lb_lab.settings import clusters, mesh, names, scenarios, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
 from grpc_lb_lab.settings.values import RefusedError
@@ -22,6 +22,8 @@ from grpc_lb_lab.settings.values import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
+
+    from grpc_lb_lab.report.model import Course
 
 __all__ = ["Settings", "UsageError", "validate"]
 
@@ -35,14 +37,16 @@ CONCURRENCY = values.Whole(1, 1_000)
 CLIENTS = values.Whole(1, 100)
 CONNECTIONS = values.Whole(1, 1_000)
 SEED = values.Whole(0, 2**32 - 1)
-PORT = values.Whole(1_024, 65_535)
+# A pod's containers share its ports: these are taken by the admin interfaces of Envoy and by metrics.
+PORT = values.Whole(1_024, 65_535, except_for=(9464, 9901, 9902))
 
 
 @dataclass(frozen=True)
 class Settings:
     """What to run and where; paths are absolute. ``cluster_reason`` says why ``auto`` chose ``cluster``, or is empty.
 
-    ``worlds`` are the clusters that a reset looks at: all for ``auto``. ``notes`` are for the user's eyes.
+    ``course`` is what the scenario does to this strategy, None for ``steady``. ``worlds`` are the clusters that a reset
+    looks at: all for ``auto``. ``notes`` are for the user's eyes.
     """
 
     strategy: dict[str, Any]
@@ -59,12 +63,17 @@ class Settings:
     state_dir: str
     worlds: list[str]
     notes: list[str]
+    course: Course | None = None
     istio: mesh.Istio = field(default_factory=mesh.Istio)
 
     def facts(self) -> dict[str, Any]:
         """Return plain data for a playbook."""
         data: dict[str, Any] = to_dict(self)
         return data
+
+    def repeated(self, repeat: int) -> Settings:
+        """Return the settings of repeat number ``repeat``, from 1: what is drawn is drawn anew."""
+        return replace(self, course=self.course and scenarios.draw_phase(self.course, self.load.seed, repeat))
 
 
 def validate(
@@ -86,7 +95,9 @@ def validate(
     default_folder = repo / "strategies"
     folder = reader.value("lab_strategies_dir", values.ExistingFolder(repo), default_folder) or default_folder
     catalogue = Catalogue(folder, repo)
-    scenario = reader.value("lab_scenario", values.Word(catalogue.scenarios()), "steady")
+    happens = reader.value("lab_scenarios_dir", values.ExistingFolder(repo), repo / "scenarios") or repo / "scenarios"
+    name = scenarios.STEADY if raw.get("lab_scenario") is None else raw["lab_scenario"]
+    scenario = reader.attempt("lab_scenario", scenarios.Scenarios(happens, repo).load, name)
     wanted = reader.value("lab_cluster", values.Word(("auto", *offered)), "auto")
     strategy = reader.attempt("lab_strategy", lambda name: _strategy(catalogue, name, wanted))
     cluster, reason = "local", ""
@@ -98,15 +109,18 @@ def validate(
     gateway = strategy.get("gateway", {}).get("proxy", "") if strategy else ""
     if cluster == "local" and programs.missing(gateway):
         reader.problems.append(f"strategy={raw.get('lab_strategy')}: {programs.missing(gateway)}")
-    if strategy and scenario and scenario not in strategy["strategy"]["expect"]:
-        reader.problems.append(f"scenario={scenario}: the strategy file says nothing about it under strategy.expect")
-    load = _load(reader, cluster, strategy)
-    strategy, mesh_notes = mesh.apply(reader, strategy)
+    load = _load(reader, cluster, strategy, (scenario or {}).get("load", {}))
+    course = None
+    if strategy and scenario:
+        course = reader.attempt("lab_scenario", lambda _: _course(scenario, strategy, load.seed))
+    if scenario and course:
+        reader.problems += scenarios.problems(scenario, course, load, clusters.MAX_REPLICAS[cluster])
+    settled, mesh_notes = mesh.apply(reader, strategy)
     settings = Settings(
-        strategy=strategy or {},
+        strategy=settled or {},
         strategy_name=str(raw.get("lab_strategy")),
         strategy_file=str(catalogue.path(str(raw.get("lab_strategy")))),
-        scenario=str(scenario),
+        scenario=str(name),
         cluster=cluster,
         cluster_reason=reason,
         load=load,
@@ -117,6 +131,7 @@ def validate(
         state_dir=str(reader.value("lab_state_dir", values.WritableFolder(repo), repo / ".lab")),
         worlds=list(offered) if wanted == "auto" else [cluster],
         notes=[*_notes(strategy, given), *mesh_notes],
+        course=course,
         istio=mesh.read(reader, repo),
     )
     if reader.problems:
@@ -131,25 +146,33 @@ def _strategy(catalogue: Catalogue, name: Any, wanted: str | None) -> dict[str, 
     return catalogue.load(name)
 
 
-def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None) -> Load:
+def _course(scenario: dict[str, Any], strategy: dict[str, Any], seed: int) -> Course:
+    return scenarios.make_course(scenario, strategy["strategy"]["name"], seed)
+
+
+def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None, scenario: dict[str, Any]) -> Load:
     """Read the variables of the load; where one is refused its default stands in, as nothing will run anyway.
 
-    The strategy's own ``load`` comes before the general defaults, and what the user asks for before both.
+    The ``load`` of strategy and scenario comes before the general defaults, and what the user asks for before both.
     """
     shown_with = (strategy or {}).get("load", {})
     load = Load(
         requests=reader.value("lab_requests", REQUESTS, None),
-        duration_s=reader.value("lab_duration", DURATION, None),
-        rate_rps=reader.value("lab_rate", RATE, None),
+        duration_s=reader.value("lab_duration", DURATION, scenario.get("duration_s")),
+        rate_rps=reader.value("lab_rate", RATE, scenario.get("rate_rps")),
+        deadline_s=scenario.get("deadline_s", Load.deadline_s),
         concurrency=reader.value("lab_concurrency", CONCURRENCY, shown_with.get("concurrency", Load.concurrency)) or 1,
         clients=reader.value("lab_clients", CLIENTS, shown_with.get("clients", Load.clients)) or 1,
         connections=reader.value("lab_connections", CONNECTIONS, shown_with.get("connections", Load.connections)) or 1,
         replicas=reader.value("lab_replicas", values.Whole(1, clusters.MAX_REPLICAS[cluster]), Load.replicas) or 1,
         seed=reader.value("lab_seed", SEED, Load.seed) or 0,
     )
-    if reader.has("lab_requests") and reader.has("lab_duration"):
+    if reader.has("lab_requests") and scenario:
+        problem = f"lab_requests={load.requests}: a scenario takes a time, not a number of calls. Allowed: lab_duration"
+        reader.problems.append(problem)
+    elif reader.has("lab_requests") and reader.has("lab_duration"):
         reader.problems.append("lab_requests and lab_duration are both set. Allowed: one of them")
-    if not reader.has("lab_requests") and not reader.has("lab_duration"):
+    if not scenario and not reader.has("lab_requests") and not reader.has("lab_duration"):
         load = replace(load, requests=Load.requests)
     if load.requests is not None and load.requests < load.clients:
         problem = (

@@ -10,6 +10,7 @@ from grpc_lb_lab.report.errors import UsageError
 from grpc_lb_lab.report.model import to_dict
 from grpc_lb_lab.settings import names, validate, values
 from grpc_lb_lab.settings.reader import Reader
+from grpc_lb_lab.settings.scenarios import STEADY, Scenarios
 from grpc_lb_lab.settings.strategies import Catalogue
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 REPEATS = values.Whole(1, 100)
 LISTS = {"strategy": "strategies", "lab_strategy": "strategies", "scenario": "scenarios", "lab_scenario": "scenarios"}
 YARDSTICK = "baseline"
-"""Runs first, as all overheads are told against it; and what it cannot be run with, nothing can."""
+"""Runs first, as all overheads are told against it; and what it cannot be run with while steady, nothing can."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class Comparison:
 def compare(
     raw: Mapping[str, Any], *, repo: Path, docker_answers: Callable[[], bool], given: Collection[str] = ()
 ) -> Comparison:
-    """Check ``raw`` (as ``validate``, with ``strategies``, ``scenarios``, ``lab_repeats`` and ``lab_resume`` beside).
+    """Check ``raw`` (as ``validate``, with ``strategies``, ``scenarios``, ``remedy``, ``lab_repeats``, ``lab_resume``).
 
-    Without ``strategies``: all that the cluster can run. Raises ``UsageError`` with all problems in one message.
+    Without ``strategies``: all that the cluster can run. ``remedy`` names a scenario: the strategies that its file lays
+    side by side. Raises ``UsageError`` with all problems in one message.
     """
     answers = cache(docker_answers)
     own = [name for name in given if name in names.COMPARE]
@@ -77,27 +79,50 @@ def compare(
     folder = reader.value("lab_strategies_dir", values.ExistingFolder(repo), repo / "strategies")
     known = Catalogue(folder or repo / "strategies", repo).names()
     chosen = reader.value("strategies", values.Names(), None) if "strategies" in own else None
-    scenarios = reader.value("scenarios", values.Names(), None) or ["steady"]
+    scenarios = reader.value("scenarios", values.Names(), None) or [STEADY]
+    if reader.has("remedy"):
+        reader.problems += [
+            f"{name}: remedy has its own. Allowed: one of both" for name in own if name in LISTS.values()
+        ]
+        scenarios = [str(raw["remedy"])]
+        chosen = reader.attempt("remedy", lambda name: _remedies(reader, repo, name)) or []
     found: dict[tuple[str, str], Settings] = {}
-    left_out = []
-    for strategy in chosen or sorted(known, key=lambda name: (name != YARDSTICK, name)):
+    refused: dict[tuple[str, str], list[str]] = {}
+    everything = sorted(known, key=lambda name: (name != YARDSTICK, name))
+    for strategy in everything if chosen is None else chosen:
         for scenario in scenarios:
             try:
                 found[strategy, scenario] = settle(strategy, scenario)
-            except UsageError as refused:
-                if chosen or strategy == YARDSTICK:
-                    reader.problems += [_in_a_list(line) for line in str(refused).splitlines()]
-                else:
-                    left_out.append(str(refused).splitlines()[0])
+            except UsageError as error:
+                refused[strategy, scenario] = [_in_a_list(line) for line in str(error).splitlines()]
+    able = {scenario for _, scenario in found}
+    left_out = []
+    for (strategy, scenario), problems in refused.items():
+        if chosen or (strategy == YARDSTICK and scenario == STEADY) or (scenario not in able and strategy != YARDSTICK):
+            reader.problems += problems
+        else:
+            left_out.append(problems[0].partition(". Allowed:")[0])
+    if not found and not reader.problems:
+        reader.problems += [line for problems in refused.values() for line in problems]
     if reader.problems:
         raise UsageError("\n".join(dict.fromkeys(reader.problems)))
     first = next(iter(found.values()))
     cells = [
-        Cell(strategy, scenario, repeat, _folder(strategy, scenario, repeat, repeats), settings)
+        Cell(strategy, scenario, repeat, _folder(strategy, scenario, repeat, repeats), settings.repeated(repeat))
         for repeat in range(1, repeats + 1)
         for (strategy, scenario), settings in found.items()
     ]
     return Comparison(cells, first.cluster, first.artifacts_dir, bool(resume), left_out)
+
+
+def _remedies(reader: Reader, repo: Path, name: Any) -> list[str]:
+    """Return the strategies that the file of a scenario lays side by side. Raises ``RefusedError``."""
+    default = repo / "scenarios"
+    catalogue = Scenarios(reader.value("lab_scenarios_dir", values.ExistingFolder(repo), default) or default, repo)
+    remedies = catalogue.load(name).get("remedies")
+    if not remedies:
+        raise values.RefusedError("allowed is a scenario whose file has remedies")
+    return list(remedies)
 
 
 def _in_a_list(problem: str) -> str:

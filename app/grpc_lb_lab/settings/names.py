@@ -32,8 +32,9 @@ VARIABLES = (
     "lab_artifacts_dir",
     "lab_state_dir",
     "lab_strategies_dir",
+    "lab_scenarios_dir",
 )
-COMPARE = ("strategies", "scenarios", "lab_repeats", "lab_resume")
+COMPARE = ("strategies", "scenarios", "remedy", "lab_repeats", "lab_resume")
 """What only compare.yml takes."""
 
 ALIASES = {"strategy": "lab_strategy", "scenario": "lab_scenario"}

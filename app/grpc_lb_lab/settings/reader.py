@@ -29,9 +29,9 @@ class Reader:
         """Return the checked value, the default when it is not set, or None when it is refused."""
         return self.attempt(name, check.parse) if self.has(name) else default
 
-    def attempt[T](self, name: str, parse: Callable[[Any], T]) -> T | None:
+    def attempt[T](self, name: str, parse: Callable[[Any], T], default: Any = None) -> T | None:
         """Return what ``parse`` makes of the variable, or None when it refuses; the problem is kept."""
-        value = self._raw.get(name)
+        value = self._raw.get(name) if self.has(name) else default
         try:
             return parse(value)
         except RefusedError as refused:

@@ -37,17 +37,20 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number within limits, both included."""
+    """A whole number within limits, both included, ``except_for`` a few."""
 
     low: int
     high: int
+    except_for: tuple[int, ...] = ()
 
     def parse(self, value: Any) -> int:
         """Accept ``7`` and ``"7"``; refuse true, 2.5, "1e3", "1_000" and everything outside the limits."""
         allowed = f"allowed is a whole number from {self.low:,} to {self.high:,}"
+        if self.except_for:
+            allowed += f", but not {', '.join(map(str, self.except_for))}"
         if isinstance(value, bool) or not isinstance(value, int | str) or not _INTEGER.fullmatch(str(value)):
             raise RefusedError(allowed)
-        if not self.low <= int(value) <= self.high:
+        if not self.low <= int(value) <= self.high or int(value) in self.except_for:
             raise RefusedError(allowed)
         return int(value)
 

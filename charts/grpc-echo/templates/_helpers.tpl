@@ -137,6 +137,12 @@ capabilities: {drop: [ALL]}
 {{- with $server.maxConnectionAgeGraceMs }}
 - --max-connection-age-grace-ms={{ int64 . }}
 {{- end }}
+{{- with $server.workMs }}
+- --work-ms={{ int64 . }}
+{{- end }}
+{{- if hasKey $server "graceS" }}
+- --grace-s={{ $server.graceS }}
+{{- end }}
 {{- end }}
 
 {{/*
@@ -149,7 +155,7 @@ What is no value of the chart's own comes from the strategy file.
 {{- if not (hasKey $load .) }}{{ $_ := set $load . nil }}{{ end }}
 {{- end }}
 {{- $strategy := omit .Values "part" "replicas" "port" "digest" "images" "resources" "drain" "plan" "loadLimitS" "clusterDns" "global" }}
-{{- merge (dict "load" $load "strategy" $strategy) .Values.plan | toPrettyJson }}
+{{- merge (dict "load" $load "strategy" $strategy "course" nil) .Values.plan | toPrettyJson }}
 {{- end }}
 
 {{/* A proxy's file of the chart with its placeholders filled. Takes root, file (under files/), listen. */}}

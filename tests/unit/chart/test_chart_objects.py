@@ -9,7 +9,8 @@ from typing import Any
 import chart_render
 import kubernetes_validate
 import pytest
-from grpc_lb_lab.report.model import Load, Plan, from_dict, to_dict
+from grpc_lb_lab.report.model import Course, Expectation, Load, Plan, PlannedEvent, from_dict, to_dict
+from grpc_lb_lab.servers.faults import FOR_MOST_MS
 
 VERSIONS = ("1.34", "1.35", "1.36", "1.37")
 STRATEGIES = chart_render.strategies()
@@ -124,6 +125,18 @@ def test_both_services_lead_to_the_servers_by_one_port() -> None:
     assert pod["spec"]["terminationGracePeriodSeconds"] > container["lifecycle"]["preStop"]["sleep"]["seconds"]
 
 
+def test_a_server_that_shall_not_wait_has_no_hook() -> None:
+    deployment = one(chart_render.objects(STRATEGIES["service"], "servers", drain={"preStopS": 0}), "Deployment")
+    assert "lifecycle" not in deployment["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_servers_can_signal_themselves_and_no_fault_gets_one_restarted() -> None:
+    pod = one(chart_render.objects(STRATEGIES["service"], "servers"), "Deployment")["spec"]["template"]["spec"]
+    assert pod["shareProcessNamespace"] is True  # PID 1 is immune
+    liveness = pod["containers"][0]["livenessProbe"]
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] * 1000 > FOR_MOST_MS
+
+
 def test_the_helm_test_pod_gets_no_calls_of_the_service() -> None:
     objects = chart_render.objects(STRATEGIES["service"], "servers")
     selector = one(objects, "Service", "echo")["spec"]["selector"]
@@ -162,11 +175,22 @@ def test_plan_is_the_same_as_a_local_one(name: str, load: Load) -> None:
     plan = load_plan(**to_dict(load))
     objects = chart_render.objects(STRATEGIES[name], "load", plan=plan)
     rendered = json.loads(one(objects, "ConfigMap", "load-plan")["data"]["plan.json"])
-    wanted = Plan(**{**plan, "load": load}, strategy=STRATEGIES[name])
+    # How the servers leave is none of the client's business.
+    strategy = {key: value for key, value in STRATEGIES[name].items() if key != "drain"}
+    wanted = Plan(**{**plan, "load": load}, strategy=strategy)
     # Chart defaults fill targets up; the client only looks at those that its strategy names.
     assert plan["targets"].items() <= rendered["targets"].items()
     assert {**rendered, "targets": plan["targets"]} == to_dict(wanted)
     assert from_dict(Plan, rendered).load == load
+
+
+def test_plan_of_a_scenario_says_what_happens_when() -> None:
+    events = [PlannedEvent(at_s=5.25, do="scale", by=2), PlannedEvent(at_s=9, do="slow", which="first", delay_ms=50)]
+    course = Course("scale-up", "More", "More of them.", 5.25, events, Expectation("even", "within", 6))
+    plan = {**load_plan(), "scenario": "scale-up", "course": to_dict(course)}
+    objects = chart_render.objects(STRATEGIES["service"], "load", plan=plan)
+    rendered = json.loads(one(objects, "ConfigMap", "load-plan")["data"]["plan.json"])
+    assert from_dict(Plan, rendered).course == course
 
 
 def test_job_runs_each_client_once() -> None:

@@ -60,7 +60,7 @@ def test_every_default_is_in_the_schema_and_valid() -> None:
         {"replicas": "5"},
         {"port": 80},
         {"part": "server"},
-        {"plan": {"scenario": "stedy"}},
+        {"plan": {"scenario": "Scale up"}},
         {"images": {"app": "has space"}},
     ],
 )

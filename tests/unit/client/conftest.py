@@ -54,7 +54,7 @@ class _Zone(BaseResolver):
 
     def resolve(self, request: Any, handler: Any) -> Any:
         reply = request.reply()
-        addresses = self.names.get(str(request.q.qname).rstrip("."))
+        addresses = self.names.get(str(request.q.qname).rstrip(".").lower())
         if addresses is None:
             reply.header.rcode = RCODE.NXDOMAIN
         elif request.q.qtype == QTYPE.A:

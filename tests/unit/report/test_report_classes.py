@@ -35,6 +35,7 @@ def pinned_channels(choices, calls=20, **options):
 
 
 KEYS = {f"key-{index}": {NAMES[index % 3]: 30} for index in range(12)}
+MANY_KEYS = {f"key-{index}": {NAMES[index % 4]: 4} for index in range(200)}
 WANDERING = KEYS | {"key-3": {"a": 29, "b": 1}}
 
 
@@ -76,6 +77,7 @@ def test_data_that_fits(name, data):
         ("hashed", sample([120, 120, 120, 0, 0], keys=WANDERING)),
         ("hashed", sample([360, 0, 0, 0, 0], keys={key: {"a": 30} for key in KEYS})),
         ("hashed", sample([120, 120, 120, 0, 0])),
+        ("hashed", sample([200, 200, 200, 200, 0], keys=MANY_KEYS)),
         ("weighted", sample([200, 200, 200], weights=[1, 2, 3])),
         ("weighted", sample([200, 200, 200])),
         ("weighted", sample([200, 200, 200], weights=[1, 1, 1])),

@@ -57,6 +57,24 @@ def timeline_chart(report: Report) -> Chart | None:
     spans = timeline_spans(report)
     if not spans:
         return None
+    end = spans[-1].end
+    rates = [sum(span.calls.values()) / (span.end - span.begin) for span in spans]
+    events = [
+        {"t": event.t_s, "text": f"{event.kind} {event.detail}", "late": event.t_s > 0.75 * end}
+        for event in report.events
+        if 0 < event.t_s < end and not event.kind.startswith("load-")
+    ]
+    return Chart(
+        spec={"width": WIDTH, "height": HEIGHT, "layer": [areas(report, spans), *event_lines(events)]},
+        description=(
+            f"Calls a second over {end:.1f} seconds, stacked by replica: from {number(round(min(rates)))} to "
+            f"{number(round(max(rates)))}; {number(report.actual.failed)} calls failed."
+        ),
+    )
+
+
+def areas(report: Report, spans: list[Span]) -> dict[str, Any]:
+    """The layer of stacked areas, a colour a replica, failed calls on top."""
     names = [backend.pod for backend in report.backends] + ([FAILED] if report.actual.failed else [])
     end = spans[-1].end
     rows = [
@@ -67,13 +85,7 @@ def timeline_chart(report: Report) -> Chart | None:
     colours = [
         f"var(--{'bad' if name == FAILED else colour(index, len(report.backends))})" for index, name in enumerate(names)
     ]
-    rates = [sum(span.calls.values()) / (span.end - span.begin) for span in spans]
-    events = [
-        {"t": event.t_s, "text": f"{event.kind} {event.detail}", "late": event.t_s > 0.75 * end}
-        for event in report.events
-        if 0 < event.t_s < end and not event.kind.startswith("load-")
-    ]
-    areas = {
+    return {
         "data": {"values": rows},
         "mark": {"type": "area", "interpolate": "step-after", "clip": True},
         "encoding": {
@@ -85,16 +97,10 @@ def timeline_chart(report: Report) -> Chart | None:
                       "scale": {"domain": list(range(len(names))), "range": colours}},
         },
     }  # fmt: skip
-    return Chart(
-        spec={"width": WIDTH, "height": HEIGHT, "layer": [areas, *_event_lines(events)]},
-        description=(
-            f"Calls a second over {end:.1f} seconds, stacked by replica: from {number(round(min(rates)))} to "
-            f"{number(round(max(rates)))}; {number(report.actual.failed)} calls failed."
-        ),
-    )
 
 
-def _event_lines(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def event_lines(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A dashed line at each event, with its words; none without events."""
     if not events:
         return []
     x = {"field": "t", "type": "quantitative"}
@@ -108,12 +114,12 @@ def _event_lines(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def timeline_spans(report: Report) -> list[Span]:
+def timeline_spans(report: Report, most: int = MAX_COLUMNS) -> list[Span]:
     """The timeline in few enough columns, each with its real length: the first and the last are often cut short."""
     buckets = report.timeline.buckets
     if not buckets or not report.actual.requests:
         return []
-    columns = max(1, min(MAX_COLUMNS, MAX_POINTS // max(1, len(report.backends))))
+    columns = max(1, min(most, MAX_POINTS // max(1, len(report.backends))))
     size = max(1, math.ceil(len(buckets) / columns))
     begins = [bucket.t_s for bucket in buckets[::size]]
     ends = [*begins[1:], max(report.actual.duration_s, begins[-1] + 0.001)]

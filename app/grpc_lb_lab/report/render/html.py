@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from grpc_lb_lab.report import text
-from grpc_lb_lab.report.render import charts, lines
+from grpc_lb_lab.report import course_repeats, text
+from grpc_lb_lab.report.render import charts, course, course_charts, lines
 from grpc_lb_lab.report.render.cost import cost_chart
+from grpc_lb_lab.report.render.course_table import RULE, course_tables
 from grpc_lb_lab.report.render.vega import draw
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ HOP_WORDS = {
     "service": "Service (connection)",
     "envoy-client": "Envoy beside the client",
     "envoy-server": "Envoy beside the server",
+    "istio-client": "Istio beside the client",
+    "istio-server": "Istio beside the server",
     "gateway": "gateway",
     "port-forward": "port-forward",
     "unknown": "unknown",
@@ -47,7 +50,14 @@ class Links:
 
 def render_html(report: Report, links: Links | None = None) -> str:
     """The report as a page; everything that comes from outside is escaped by the template engine."""
-    drawn = {"timeline": charts.timeline_chart(report), "latency": charts.latency_chart(report)}
+    happened = report.course
+    drawn = {
+        "timeline": course_charts.course_timeline_chart(report, happened)
+        if happened
+        else charts.timeline_chart(report),
+        "latency": charts.latency_chart(report),
+        "latency_course": course_charts.course_latency_chart(report, happened) if happened else None,
+    }
     many = len(report.backends) > TABLE_LIMIT
     return _page(
         "report.html.j2",
@@ -63,19 +73,25 @@ def render_html(report: Report, links: Links | None = None) -> str:
 
 def render_index(summary: Summary) -> str:
     """The run's cells as a chart, a table and cards."""
-    script = (_environment().get_template("index.js")).render()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _page(
+    return page_with_script(
         "index.html.j2",
+        "index.js",
         summary=summary,
         cost=_draw(cost_chart(summary.cells), "cost"),
+        courses=course_tables(summary.cells),
+        course_rule=RULE,
         troubled=sorted((cell for cell in summary.cells if cell.status != "pass"), key=lambda cell: cell.status),
         loads=len({cell.load for cell in summary.cells if cell.load}),
         scenarios=sorted({cell.scenario for cell in summary.cells}),
         repeated=any(cell.repeats > 1 for cell in summary.cells),
-        script=script,
-        script_source=f"'sha256-{digest}'",  # the page runs this script and no other
     )
+
+
+def page_with_script(page: str, script: str, **values: Any) -> str:
+    """A page of the templates that runs the script ``script`` and no other."""
+    code = _environment().get_template(script).render()
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    return _page(page, script=code, script_source=f"'sha256-{digest}'", **values)
 
 
 def _draw(chart: charts.Chart | None, name: str) -> str | None:
@@ -102,7 +118,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        colour=charts.colour, lines=lines, hop_words=HOP_WORDS, status_words=STATUS_WORDS, status_signs=STATUS_SIGNS
+        colour=charts.colour,
+        lines=lines,
+        course_words=course,
+        course_charts=course_charts,
+        repeats_words=course_repeats,
+        hop_words=HOP_WORDS,
+        status_words=STATUS_WORDS,
+        status_signs=STATUS_SIGNS,
     )
     environment.filters.update(
         number=text.number,
@@ -112,6 +135,7 @@ def _environment() -> Environment:
         figure=text.figure,
         counted=text.count,
         against=text.against,
+        seconds=text.seconds,
         thousands=lambda value, digits: f"{value:,.{digits}f}",
     )
     return environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.report.render.course_table import figures_words
 from grpc_lb_lab.report.text import count, number
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def _facts(cell: Cell) -> str:
     return (
         f"{cell.verdict_line}. {cell.cause}\npath: {' > '.join(cell.path)}\ncalls by replica: {counts}\n"
         f"{number(round(cell.rps))} calls/s, {count(cell.failed, 'failed call')}, {count(cell.repeats, 'run')}"
+        + (f"\n{figures_words(cell.course)}" if cell.course else "")
     )
 
 

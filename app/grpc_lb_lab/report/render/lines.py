@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.report.course_repeats import missed
+from grpc_lb_lab.report.render.course import errors_line as course_errors_line
 from grpc_lb_lab.report.text import count, figure, listing, microseconds, milliseconds, number, verdict_words
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ def fairness_line(report: Report) -> str:
 
 
 def errors_line(report: Report) -> str:
-    """``none`` or the codes with their counts, most frequent first."""
+    """``none`` or the codes with their counts, most frequent first; in a scenario also for how long."""
+    if report.course:
+        return course_errors_line(report.course)
     codes = sorted(report.errors.items(), key=lambda item: (-item[1], item[0]))
     return listing([f"{code} {number(calls)}" for code, calls in codes], 5) or "none"
 
@@ -73,7 +77,12 @@ def cpu_line(report: Report) -> str:
 
 def verdict_line(report: Report) -> str:
     """``PASS: even, as expected`` and its like."""
-    return verdict_words(report.verdict.status, report.verdict.expected, report.verdict.observed)
+    verdict, course = report.verdict, report.course
+    if course is None:
+        return verdict_words(verdict.status, verdict.expected, verdict.observed)
+    names = {"share": "shares", "errors": "errors"}
+    also = missed([names[check.what] for check in course.checks if not check.met and check.what in names])
+    return verdict_words(verdict.status, verdict.expected, verdict.observed, also)
 
 
 def load_line(report: Report) -> str:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.report.render import lines
+from grpc_lb_lab.report.render.course import at_words, course_lines, share_rule, timeline_lines, told_clocks
 from grpc_lb_lab.report.render.extras import extra_lines
 from grpc_lb_lab.report.text import number, percent
 
@@ -24,6 +25,7 @@ def render_markdown(report: Report) -> str:
         f"# {escape(run.strategy)} · {escape(run.scenario)} · {escape(run.cluster)}",
         escape(report.strategy.shows),
         f"**{escape(lines.verdict_line(report))}.** {escape(report.verdict.cause)}",
+        *_course(report),
         _replicas(report),
         table(["figure", "value"], [[label, escape(value)] for label, value in _figures(report)]),
         *_events(report),
@@ -62,6 +64,33 @@ def _replicas(report: Report) -> str:
     return table(["replica", "calls", "share", ""], rows, right=(1, 2))
 
 
+def _course(report: Report) -> list[str]:
+    """What was expected of a scenario, its timeline, and the clocks of every replica that came."""
+    course = report.course
+    if course is None:
+        return []
+    checks = [[one.what, escape(one.expected), escape(one.observed), _MET[one.met]] for one in course.checks]
+    chart = "\n".join(f"{start}  {drawn}".rstrip() for start, drawn, _ in timeline_lines(report, 100))
+    rule = f"A share is {share_rule(course)}."
+    parts = [
+        table(["what", "expected", "observed", ""], checks),
+        f"```text\n{chart.replace('`', '?')}\n```",
+        escape(rule),
+    ]
+    if course.clocks:
+        names = told_clocks(course)
+        rows = [
+            [escape(one.pod), *(at_words(getattr(one, key), one.command_s) for _, key in names)]
+            for one in course.clocks
+        ]
+        head = ["replica, seconds after the command", *(name for name, _ in names)]
+        parts.append(table(head, rows, right=range(1, len(head))))
+    return parts
+
+
+_MET = {True: "✅", False: "❌"}
+
+
 def _figures(report: Report) -> list[tuple[str, str]]:
     figures = report.distribution
     return [
@@ -76,6 +105,7 @@ def _figures(report: Report) -> list[tuple[str, str]]:
         ("path", lines.path_line(report)),
         ("counted", report.reconciliation.detail),
         ("load", lines.load_line(report)),
+        *course_lines(report),
         *extra_lines(report),
     ]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.report.render.course_table import RULE, course_tables
 from grpc_lb_lab.report.render.markdown import escape, table
 from grpc_lb_lab.report.text import against, microseconds, milliseconds, number
 
 if TYPE_CHECKING:
     from grpc_lb_lab.report.cells import Cell
+    from grpc_lb_lab.report.render.course_table import Entry
     from grpc_lb_lab.report.summary import Summary
 
 MAX_LENGTH = 60_000
@@ -35,7 +37,7 @@ def render_summary_markdown(summary: Summary) -> str:
     body = _causes(head + load + "\n", troubled, MAX_LENGTH - len(rows)).rstrip()
     body = f"{body}\n\n{rows}\n" if len(body) + len(rows) < MAX_LENGTH else f"{body}\n\nThe table is in index.html.\n"
     body = _causes(body, [cell for cell in cells if cell.status == "pass"], MAX_LENGTH)
-    notes = [f"\n\n{words}" for words in (_repeats(summary), _saturated(cells)) if words]
+    notes = [f"\n\n{words}" for words in (*_courses(summary), _repeats(summary), _saturated(cells)) if words]
     return body + "".join(note for note in notes if len(body) + len(note) < MAX_LENGTH) + "\n"
 
 
@@ -76,6 +78,21 @@ def _range(cell: Cell, name: str, digits: int) -> str:
         return ""
     figures = cell.figures[name]
     return f" ({figures.min:,.{digits}f}–{figures.max:,.{digits}f})"
+
+
+def _courses(summary: Summary) -> list[str]:
+    """The two figures of scenarios, a table each."""
+    found = course_tables(summary.cells)
+    rows = {one.title: [[escape(name), *map(_entry, entries)] for name, entries in one.rows] for one in found}
+    texts = [f"**{one.title}**\n\n{table(['strategy', *map(escape, one.scenarios)], rows[one.title])}" for one in found]
+    return [*texts, RULE] if texts else []
+
+
+def _entry(entry: Entry | None) -> str:
+    if entry is None:
+        return "–"
+    icon = "" if entry.cell.status == "pass" else f" {ICONS[entry.cell.status]}"
+    return escape(entry.words + (f" ({entry.more})" if entry.more else "")) + icon
 
 
 def _repeats(summary: Summary) -> str:

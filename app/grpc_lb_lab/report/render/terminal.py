@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grpc_lb_lab.report.render import lines
+from grpc_lb_lab.report.render.course import course_lines, timeline_lines
 from grpc_lb_lab.report.render.extras import extra_lines
 from grpc_lb_lab.report.text import number, percent
 
@@ -22,7 +23,10 @@ ENDS = 4
 STATUS_STYLES = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow"}
 LABEL_WIDTH = 11
 MAX_BAR = 50
-_ASCII = str.maketrans({"→": ">", "█": "#", "·": "-", "–": "-", "±": "+-", "…": ".", "×": "x", "α": "a", "µ": "u"})
+_ASCII = str.maketrans(
+    {"→": ">", "█": "#", "·": "-", "–": "-", "±": "+-", "…": ".", "×": "x", "α": "a", "µ": "u",
+     "▁": ".", "▂": ":", "▃": "=", "▄": "+", "▅": "*", "▆": "%", "▇": "@", "─": "-"}
+)  # fmt: skip
 
 
 def render_terminal(report: Report, *, width: int = 80, colour: bool = False, unicode: bool = True) -> str:
@@ -63,6 +67,7 @@ def _figures(report: Report) -> list[tuple[str, str]]:
         ("latency", lines.latency_line(report)),
         ("path", lines.path_line(report)),
         ("counted", report.reconciliation.detail),
+        *course_lines(report),
         *extra_lines(report),
     ]
     return [(label, _plain(value)) for label, value in figures]
@@ -79,6 +84,8 @@ def _labelled(label: str, value: str, width: int) -> Text:
 
 def _replica_lines(report: Report, width: int) -> list[Text]:
     backends = report.backends
+    if report.course:
+        return [_timeline_line(*line) for line in timeline_lines(report, width)]
     if len(backends) <= ALL_SHOWN:
         return _bars(backends, backends, width)
     ordered = sorted(backends, key=lambda backend: -backend.requests)
@@ -86,6 +93,14 @@ def _replica_lines(report: Report, width: int) -> list[Text]:
     middle = ordered[ENDS:-ENDS]
     span = f"{number(middle[-1].requests)} to {number(middle[0].requests)} calls"
     return [*shown[:ENDS], Text(f"… {number(len(middle))} more replicas, {span} each", "dim"), *shown[ENDS:]]
+
+
+def _timeline_line(start: str, chart: str, mark: str) -> Text:
+    """Replicas that come are green, failed calls red; the time is dim."""
+    styles = {"new": "green", "failed": "red", "axis": "dim"}
+    text = Text(f"{start}  ", "dim" if mark == "axis" else "")
+    text.append(chart, styles.get(mark, "cyan"))
+    return text
 
 
 def _bars(shown: list[Backend], everyone: list[Backend], width: int) -> list[Text]:

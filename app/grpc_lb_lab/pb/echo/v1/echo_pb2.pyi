@@ -93,18 +93,22 @@ class StatsReply(_message.Message):
     def __init__(self, backend: _Optional[_Union[Backend, _Mapping]] = ..., run: _Optional[str] = ..., attempts: _Optional[int] = ..., retries: _Optional[int] = ..., failed: _Optional[int] = ..., warmup_attempts: _Optional[int] = ..., connections: _Optional[int] = ..., peer_hosts: _Optional[_Iterable[str]] = ..., cpu_seconds: _Optional[float] = ..., attempts_by_previous: _Optional[_Mapping[int, int]] = ..., connections_accepted: _Optional[int] = ...) -> None: ...
 
 class FaultRequest(_message.Message):
-    __slots__ = ("unready", "delay_ms", "fail_code", "service", "for_ms")
+    __slots__ = ("unready", "delay_ms", "fail_code", "service", "for_ms", "crash", "stop_ms")
     UNREADY_FIELD_NUMBER: _ClassVar[int]
     DELAY_MS_FIELD_NUMBER: _ClassVar[int]
     FAIL_CODE_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     FOR_MS_FIELD_NUMBER: _ClassVar[int]
+    CRASH_FIELD_NUMBER: _ClassVar[int]
+    STOP_MS_FIELD_NUMBER: _ClassVar[int]
     unready: bool
     delay_ms: int
     fail_code: str
     service: str
     for_ms: int
-    def __init__(self, unready: _Optional[bool] = ..., delay_ms: _Optional[int] = ..., fail_code: _Optional[str] = ..., service: _Optional[str] = ..., for_ms: _Optional[int] = ...) -> None: ...
+    crash: bool
+    stop_ms: int
+    def __init__(self, unready: _Optional[bool] = ..., delay_ms: _Optional[int] = ..., fail_code: _Optional[str] = ..., service: _Optional[str] = ..., for_ms: _Optional[int] = ..., crash: _Optional[bool] = ..., stop_ms: _Optional[int] = ...) -> None: ...
 
 class FaultReply(_message.Message):
     __slots__ = ("backend",)

@@ -81,7 +81,7 @@ class EchoServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetFault(self, request, context):
-        """Makes this one replica unready, slow or failing for a while; the next fault replaces this one.
+        """Makes this one replica unready, slow, failing, hung or dead; the next fault replaces an unready, slow or failing one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class EchoServiceStub:
     Stats: _grpc.UnaryUnaryMultiCallable[_echo_pb2.StatsRequest, _echo_pb2.StatsReply]
     """What this replica counted for one run. Does not count itself."""
     SetFault: _grpc.UnaryUnaryMultiCallable[_echo_pb2.FaultRequest, _echo_pb2.FaultReply]
-    """Makes this one replica unready, slow or failing for a while; the next fault replaces this one."""
+    """Makes this one replica unready, slow, failing, hung or dead; the next fault replaces an unready, slow or failing one."""
 
 @_typing.type_check_only
 class EchoServiceAsyncStub(EchoServiceStub):
@@ -50,7 +50,7 @@ class EchoServiceAsyncStub(EchoServiceStub):
     Stats: _aio.UnaryUnaryMultiCallable[_echo_pb2.StatsRequest, _echo_pb2.StatsReply]  # type: ignore[assignment]
     """What this replica counted for one run. Does not count itself."""
     SetFault: _aio.UnaryUnaryMultiCallable[_echo_pb2.FaultRequest, _echo_pb2.FaultReply]  # type: ignore[assignment]
-    """Makes this one replica unready, slow or failing for a while; the next fault replaces this one."""
+    """Makes this one replica unready, slow, failing, hung or dead; the next fault replaces an unready, slow or failing one."""
 
 class EchoServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -83,6 +83,6 @@ class EchoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _echo_pb2.FaultRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_echo_pb2.FaultReply, _abc.Awaitable[_echo_pb2.FaultReply]]:
-        """Makes this one replica unready, slow or failing for a while; the next fault replaces this one."""
+        """Makes this one replica unready, slow, failing, hung or dead; the next fault replaces an unready, slow or failing one."""
 
 def add_EchoServiceServicer_to_server(servicer: EchoServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,171 @@
+"""The scenario files: which there are, whether a strategy can have one, and the course that it takes then."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from grpc_lb_lab.report.model import Course, Expectation, PlannedEvent
+from grpc_lb_lab.settings import grammar
+from grpc_lb_lab.settings.values import RefusedError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from grpc_lb_lab.report.model import Load
+
+SCHEMA = "scenarios/schema.json"
+STEADY = "steady"
+"""Nothing happens but the load: the one scenario that has no file, as the strategy files say what to expect of it."""
+
+FAULT_MOST_S = 120
+"""A replica takes back what it was asked to do wrong after this time at most, in case nobody is left to tell it."""
+
+_GOLDEN = 0.6180339887498949
+
+
+class Scenarios:
+    """The scenarios of one folder, one YAML file each, and ``steady``."""
+
+    def __init__(self, folder: Path, repo: Path) -> None:
+        """Look into ``folder``; ``repo`` holds the grammar."""
+        self.folder = folder
+        self._repo = repo
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all scenarios, ``steady`` first."""
+        return (STEADY, *sorted(path.stem for path in self.folder.glob("*.yaml")))
+
+    def load(self, name: Any) -> dict[str, Any]:
+        """Read and check one scenario file; empty for ``steady``.
+
+        Raises ``RefusedError`` naming the scenarios that exist, or the file, the key and what is allowed.
+        """
+        if not isinstance(name, str) or name not in self.names():
+            raise RefusedError(unknown(str(name), self.names()))
+        if name == STEADY:
+            return {}
+        path = self.folder / f"{name}.yaml"
+        shown = path.relative_to(self._repo) if path.is_relative_to(self._repo) else path
+        data = grammar.read(path, shown, self._schema)
+        told = data["scenario"]
+        if told["name"] != name:
+            grammar.refuse(f"{shown}: scenario.name is {told['name']}; allowed is {name}, the name of the file")
+        if told["phase"]["to_s"] < told["phase"]["from_s"]:
+            grammar.refuse(f"{shown}: scenario.phase.to_s={told['phase']['to_s']}: allowed is from_s or more")
+        return data
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads((self._repo / SCHEMA).read_text(encoding="utf-8"))
+        return data
+
+
+def make_course(scenario: dict[str, Any], strategy: str, seed: int) -> Course:
+    """Return the course of a scenario for one strategy, with the first phase that ``seed`` draws.
+
+    Raises ``RefusedError`` with the reason when the scenario makes no sense with the strategy.
+    """
+    told, name = scenario["scenario"], scenario["scenario"]["name"]
+    if strategy in scenario["refuse"]:
+        able = ", ".join(sorted(scenario["expect"]))
+        grammar.refuse(
+            f"scenario={name}: not with strategy={strategy}: {scenario['refuse'][strategy]}. Allowed: {able}"
+        )
+    if strategy not in scenario["expect"]:
+        grammar.refuse(f"scenario={name}: its file says nothing about strategy={strategy} under expect")
+    course = Course(
+        name=name,
+        title=told["title"],
+        shows=told["shows"],
+        phase_s=0.0,
+        events=[_event(entry) for entry in sorted(scenario["events"], key=lambda entry: float(entry["after_s"]))],
+        expect=_expectation(scenario["expect"][strategy]),
+        window_s=float(told.get("window_s", Course.window_s)),
+        tolerance=float(told.get("tolerance", Course.tolerance)),
+        phase_from_s=float(told["phase"]["from_s"]),
+        phase_to_s=float(told["phase"]["to_s"]),
+        base_delay_ms=told.get("baseDelayMs", 0),
+    )
+    return draw_phase(course, seed)
+
+
+def draw_phase(course: Course, seed: int, repeat: int = 1) -> Course:
+    """Return the course with its events at the times of one repeat (counted from 1).
+
+    The seed draws the first phase, the same for every strategy; golden-ratio steps spread the phases of further repeats
+    over the range, so that a few of them already meet early and late ones.
+    """
+    first = random.Random(f"{seed}/{course.name}").random()
+    part = (first + (repeat - 1) * _GOLDEN) % 1
+    phase = round(course.phase_from_s + part * (course.phase_to_s - course.phase_from_s), 3)
+    shift = phase - course.phase_s
+    events = [dataclasses.replace(event, at_s=round(event.at_s + shift, 3)) for event in course.events]
+    return dataclasses.replace(course, phase_s=phase, events=events)
+
+
+def problems(scenario: dict[str, Any], course: Course, load: Load, most_replicas: int) -> Iterator[str]:
+    """Tell why the course cannot be run with this load, where ``most_replicas`` is what the cluster carries."""
+    needs_s, duration_s = course.phase_to_s + scenario["load"]["needs_s"], load.duration_s or 0.0
+    if duration_s < needs_s:
+        yield (
+            f"lab_duration={duration_s:g}: too short for scenario={course.name}, whose first event comes up to "
+            f"{course.phase_to_s:g} s after the first call. Allowed: at least {needs_s:g}"
+        )
+    lasting = [event for event in course.events if event.do in ("stop", "slow", "fail") and not event.for_s]
+    if (lasting or course.base_delay_ms) and duration_s > FAULT_MOST_S:
+        yield (
+            f"lab_duration={duration_s:g}: too long for scenario={course.name}, whose faults last {FAULT_MOST_S} s at "
+            f"most. Allowed: at most {FAULT_MOST_S}"
+        )
+    least, most = _replicas(course, load.replicas)
+    if least < 1 or (load.replicas < 2 and most <= load.replicas):
+        needed = max(2, load.replicas - least + 1)
+        yield f"lab_replicas={load.replicas}: too few for scenario={course.name}. Allowed: at least {needed}"
+    if most > most_replicas:
+        allowed = next((n for n in range(load.replicas, 0, -1) if _replicas(course, n)[1] <= most_replicas), 1)
+        yield (
+            f"lab_replicas={load.replicas}: scenario={course.name} brings them to {most}, and this cluster carries "
+            f"{most_replicas}. Allowed: at most {allowed}"
+        )
+    for event in course.events:
+        if event.which.isdigit() and int(event.which) > load.replicas:
+            yield (
+                f"scenario={course.name}: its file names replica {event.which} for {event.do}, and there are "
+                f"{load.replicas}. Allowed: lab_replicas of at least {event.which}"
+            )
+
+
+def _replicas(course: Course, replicas: int) -> tuple[int, int]:
+    """Return the least and the most replicas that there are in a course."""
+    least = most = now = replicas
+    for event in course.events:
+        now += event.by
+        extra = {"restart": 1, "replace": now}.get(event.do, 0)
+        least, most = min(least, now), max(most, now + extra)
+    return least, most
+
+
+def _event(entry: dict[str, Any]) -> PlannedEvent:
+    return PlannedEvent(
+        at_s=float(entry["after_s"]),
+        do=entry["do"],
+        which=str(entry.get("which", "")),
+        by=entry.get("by", 0),
+        delay_ms=entry.get("delay_ms", 0),
+        code=entry.get("code", ""),
+        for_s=float(entry.get("for_s", 0)),
+    )
+
+
+def _expectation(entry: dict[str, Any]) -> Expectation:
+    expect = Expectation(observed=entry["class"], share=entry["share"], errors=entry["errors"])
+    if not isinstance(entry["share"], str):
+        expect = dataclasses.replace(expect, share="within", share_s=float(entry["share"]))
+    if not isinstance(entry["errors"], str):
+        expect = dataclasses.replace(expect, errors="within", errors_s=float(entry["errors"]))
+    return expect

@@ -57,10 +57,14 @@ def run_client_command(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--meeting {arguments.meeting}: there is no such folder")
     check_listen("--metrics", arguments.metrics or "127.0.0.1:0")
     # Here, not above: other commands of the program shall not pay for loading gRPC.
+    from grpc_lb_lab.client import istio_agent
     from grpc_lb_lab.client.run import run_client
 
-    outcome = run_client(plan, arguments.index, arguments.meeting, arguments.live, arguments.metrics)
-    write_result(outcome.result, arguments.output)
+    try:
+        outcome = run_client(plan, arguments.index, arguments.meeting, arguments.live, arguments.metrics)
+        write_result(outcome.result, arguments.output)
+    finally:
+        istio_agent.end(plan)
     return INTERRUPTED if outcome.interrupted else 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import random
 import signal
@@ -15,12 +14,12 @@ import uvloop
 
 from grpc_lb_lab.client import (
     channels,
+    istio,
     meeting,
     names,
     pacing,
     probes,
     processes,
-    proxies,
     shared_proxies,
     stats,
     turns,
@@ -31,6 +30,7 @@ from grpc_lb_lab.client.beside import Beside
 from grpc_lb_lab.client.connections import ConnectionLog
 from grpc_lb_lab.client.live import LiveWriter
 from grpc_lb_lab.client.load import Load, Stop
+from grpc_lb_lab.client.own_proxy import OwnProxy
 from grpc_lb_lab.client.recorder import Recorder
 from grpc_lb_lab.client.result import measured
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
@@ -93,6 +93,7 @@ class Client:
         self._exporter: Exporter | None = None
         self._notes: list[str] = []
         self._proxy_stats = ""
+        self._own_proxy = OwnProxy(plan)
         payload = random.Random(f"{plan.load.seed}/{index}").randbytes(PAYLOAD_BYTES)
         self._request = echo_pb2.EchoRequest(payload=payload).SerializeToString()
 
@@ -105,7 +106,7 @@ class Client:
             self._exporter = watched.offer(self._metrics, opened, self._plan, self._index, self._notes)
             warmed = await self._warm_up(opened)
             resolved = await self._resolve()
-            before = await self._read_proxy()
+            before = await self._own_proxy.counters()
             log = ConnectionLog(opened)
             log.sample()
             await self._meet()
@@ -115,7 +116,7 @@ class Client:
             servers, proxy = await self._collect(before)
             shared, notes = shared_proxies.compare(first, await shared_proxies.read_all(self._plan))
             self._notes += notes
-            result = replace(result, servers=servers, probes=_facts(opened))
+            result = replace(result, servers=servers, probes={**_facts(opened), **await self._own_proxy.mesh()})
             if self._probing:
                 found = await probes.run_probes(self._plan, opened[0], result, self._stop.is_set)
                 result = replace(result, probes={**result.probes, **found})
@@ -129,7 +130,7 @@ class Client:
             proxies=[*proxy, *shared],
             warmup_requests=warmed.requests,
             warmup_s=round(warmed.seconds, 6),
-            notes=[*warmed.notes, *self._notes],
+            notes=[*warmed.notes, *self._own_proxy.notes, *self._notes],
             proxy_stats=self._proxy_stats,
         )
 
@@ -141,7 +142,7 @@ class Client:
 
     async def _warm_up(self, opened: list[LabChannel]) -> warmup.WarmUp:
         metadata = (("x-lab-run", self._plan.run), ("x-lab-phase", "warmup"))
-        proxied = self._plan.strategy["client"]["target"] in ("sidecar", "gateway")
+        proxied = self._plan.strategy["client"]["target"] in ("sidecar", "gateway") or istio.has_sidecar(self._plan)
         return await warmup.warm_up(
             opened,
             [entry.caller(turns.METHOD, metadata, self._plan.load.deadline_s) for entry in opened],
@@ -197,7 +198,7 @@ class Client:
     async def _resolve(self) -> list[str]:
         """What the target's name means now: pick_first shows channelz only the address it took."""
         target = self._plan.strategy["client"]["target"]
-        if target in ("lookaside", "xds"):  # the name is the control plane's; the channel knows the servers'
+        if target in ("lookaside", "xds", "mesh"):  # the name is the control plane's; the channel knows the servers'
             return []
         if target == "endpoints":
             return channels.target_address(self._plan).split(",")
@@ -207,27 +208,12 @@ class Client:
             self._notes.append(str(error))
             return []
 
-    async def _read_proxy(self) -> dict[str, int] | None:
-        admin = self._plan.targets.get("sidecar_admin", "")
-        if self._plan.strategy["client"]["target"] != "sidecar" or not admin:
-            return None
-        try:
-            return await asyncio.to_thread(proxies.read_counters, admin)
-        except OSError as error:
-            self._notes.append(f"the proxy's counters at {admin} cannot be read: {error}")
-            return None
-
     async def _collect(self, before: dict[str, int] | None) -> tuple[list[ServerStats], list[ProxyStats]]:
-        after = None if before is None else await self._read_proxy()
+        after = None if before is None else await self._own_proxy.counters()
         if after is not None and self._index == 0:
             # Not earlier: what was never used is not in it. Not later: a sidecar ends with its pod.
-            with contextlib.suppress(OSError):
-                self._proxy_stats = await asyncio.to_thread(proxies.read_text, self._plan.targets["sidecar_admin"])
-        proxy = (
-            []
-            if before is None or after is None
-            else [proxies.compare(channels.target_address(self._plan), before, after)]
-        )
+            self._proxy_stats = await self._own_proxy.text()
+        proxy = self._own_proxy.compare(before, after)
         headless = self._plan.targets.get("headless", "")
         if not headless:
             self._notes.append("the servers' own counts are missing: the plan has no headless target")

@@ -27,13 +27,15 @@ async def ask_all(headless: str, dns: str, run: str) -> tuple[list[ServerStats],
     except OSError as error:
         return [], [f"the servers' own counts are missing: {error}"]
     places = asyncio.Semaphore(AT_A_TIME)
-    answers = await asyncio.gather(*(_ask(address, run, places) for address in addresses))
+    answers = await asyncio.gather(*(_ask(address, headless, run, places) for address in addresses))
     stats = sorted((answer for answer in answers if isinstance(answer, ServerStats)), key=lambda entry: entry.uid)
     return stats, [answer for answer in answers if isinstance(answer, str)]
 
 
-async def _ask(address: str, run: str, places: asyncio.Semaphore) -> ServerStats | str:
-    async with places, grpc.aio.insecure_channel(f"ipv4:{address}", options=OPTIONS) as channel:
+async def _ask(address: str, name: str, run: str, places: asyncio.Semaphore) -> ServerStats | str:
+    # The name as authority: by it a mesh's sidecar knows whose address this is, and that it wants mutual TLS.
+    options = (*OPTIONS, ("grpc.default_authority", name))
+    async with places, grpc.aio.insecure_channel(f"ipv4:{address}", options=options) as channel:
         stub = echo_pb2_grpc.EchoServiceStub(channel)
         try:
             reply = await stub.Stats(echo_pb2.StatsRequest(run=run), timeout=TIMEOUT_S)

@@ -17,6 +17,8 @@ from grpc_lb_lab.report.timeline import merge_timelines
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+BESIDE_CLIENTS = ("envoy-client", "istio-client")
+
 
 def merge(results: list[ClientResult], inventory: Inventory) -> Facts:
     """The facts of a run. Raises ``LabError`` for no result, and for one client that reported twice."""
@@ -155,7 +157,7 @@ def _proxies(results: list[ClientResult], servers: list[ServerStats]) -> list[Pr
                 readings.setdefault((proxy.hop, proxy.address), []).append(proxy)
                 continue
             # A proxy beside the client is that client's own, even where pods give all of them the same address.
-            owner = f"{result.index} {proxy.address}" if proxy.hop == "envoy-client" else proxy.address
+            owner = f"{result.index} {proxy.address}" if proxy.hop in BESIDE_CLIENTS else proxy.address
             old = best.get((proxy.hop, owner))
             if old is None or proxy.upstream_requests > old.upstream_requests:
                 best[(proxy.hop, owner)] = proxy

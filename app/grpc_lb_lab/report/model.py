@@ -214,7 +214,9 @@ class ProxyStats:
     """What one proxy counted for the run, from its own admin interface. ``hop`` is its name in the path.
 
     A proxy that clients share is read by each of them before its first call and after its last one: ``first`` are the
-    totals then and ``counters`` those at the end, warm-up and all. ``reading_counts``: requests that a reading adds.
+    totals then and ``counters`` those at the end, warm-up and all. ``reading_counts``: requests that a reading adds;
+    ``questions``: other requests of each client, outside of its load, that are in the last reading.
+    ``connections_only``: it forwards connections and does not see calls.
     """
 
     hop: str
@@ -226,6 +228,8 @@ class ProxyStats:
     cpu_s: float | None = None
     first: dict[str, int] | None = None
     reading_counts: int = 0
+    questions: int = 0
+    connections_only: bool = False
 
 
 @dataclass(frozen=True)

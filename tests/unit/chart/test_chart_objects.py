@@ -39,6 +39,8 @@ def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("name", "part"), CASES)
 def test_strictly_valid(name: str, part: str, version: str) -> None:
     objects = chart_render.objects(STRATEGIES[name], part)
+    # Istio's own kinds are no part of Kubernetes' schemas; test_chart_mesh.py looks at them.
+    objects = [item for item in objects if "istio.io/" not in item["apiVersion"]]
     assert objects
     for item in objects:
         kubernetes_validate.validate(item, version, strict=True)

@@ -27,6 +27,8 @@ HOP_WORDS = {
     "service": "Service (connection)",
     "envoy-client": "Envoy beside the client",
     "envoy-server": "Envoy beside the server",
+    "istio-client": "Istio beside the client",
+    "istio-server": "Istio beside the server",
     "gateway": "gateway",
     "port-forward": "port-forward",
     "unknown": "unknown",

@@ -24,6 +24,25 @@ def test_round_robin_is_merged_into_the_service_config(plan):
     assert config == {**RETRY, "loadBalancingConfig": [{"round_robin": {}}]}
 
 
+def test_outlier_detection_goes_around_the_policy(plan):
+    client = {"outlierDetection": {"interval": "1s", "maxEjectionPercent": 50}}
+    config = json.loads(options(plan(channel="round_robin", client=client))["grpc.service_config"])
+    (policy,) = config["loadBalancingConfig"]
+    assert policy == {
+        "outlier_detection_experimental": {
+            "interval": "1s",
+            "maxEjectionPercent": 50,
+            "childPolicy": [{"round_robin": {}}],
+        }
+    }
+
+
+def test_the_time_between_questions_to_dns_is_grpcs_own_unless_set(plan):
+    name = "grpc.dns_min_time_between_resolutions_ms"
+    assert name not in options(plan())
+    assert options(plan(client={"dnsMinIntervalMs": 1000}))[name] == 1000
+
+
 def test_every_channel_has_its_own_connections_and_no_foreign_proxy(plan):
     found = options(plan())
     assert found["grpc.use_local_subchannel_pool"] == 1

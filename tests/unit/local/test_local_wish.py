@@ -46,10 +46,14 @@ def test_every_server_option_is_one_the_server_knows() -> None:
         "maxConnectionAgeMs": 1,
         "maxConnectionAgeGraceMs": 2,
         "keepalive": {"minIntervalMs": 3, "permitWithoutCalls": True},
+        "workMs": 5,
+        "drainS": 6,
+        "graceS": 0,
     }
     wish = make_wish({"client": {}, "server": section}, 1)
-    assert len(wish.server) == 4
-    assert EchoConfig(listen="127.0.0.1:0", **wish.server).max_connection_age_grace_ms == 2
+    assert len(wish.server) == 7
+    config = EchoConfig(listen="127.0.0.1:0", **wish.server)
+    assert (config.max_connection_age_grace_ms, config.work_ms, config.drain_delay_s, config.grace_s) == (2, 5, 6, 0)
 
 
 def test_a_strategy_that_insists_on_its_replicas_wins() -> None:

@@ -50,6 +50,14 @@ def test_cached_reply_keeps_payloads_and_paths_apart(stub):
     assert dict(proxied.path_headers) == {"via": "x"} and not first.path_headers
 
 
+def test_each_call_takes_the_time_that_it_is_told_to(start_echo, connect):
+    call = echo_pb2_grpc.EchoServiceStub(connect(start_echo(work_ms=80))).Echo
+    began = time.monotonic()
+    call(echo_pb2.EchoRequest(), timeout=5)
+    call(echo_pb2.EchoRequest(), timeout=5)
+    assert 0.16 <= time.monotonic() - began < 1
+
+
 def test_counts_by_run_and_phase(stub):
     for _ in range(3):
         stub.Echo(echo_pb2.EchoRequest(), metadata=RUN)

@@ -101,6 +101,7 @@ def run(*words):
         (("--max-connection-age-ms", "-1"), "--max-connection-age-ms"),
         (("--drain-delay-s", "-1"), "--drain-delay-s"),
         (("--grace-s", "nan"), "--grace-s"),
+        (("--work-ms", "10001"), "--work-ms"),
     ],
 )
 def test_wrong_usage_names_the_option(words, named):

@@ -23,6 +23,7 @@ from grpc_lb_lab.servers import others
 from grpc_lb_lab.servers.accepted import AcceptedConnections, server_ids
 from grpc_lb_lab.servers.config import EchoConfig, Identity, identify, server_options
 from grpc_lb_lab.servers.counting import Counters
+from grpc_lb_lab.servers.health import HealthServicer
 from grpc_lb_lab.servers.log import log
 from grpc_lb_lab.servers.service import SERVICE, EchoService
 
@@ -43,7 +44,7 @@ class EchoServer:
     identity: Identity
     server: grpc.Server
     service: EchoService
-    health: health.HealthServicer
+    health: HealthServicer
     port: int
 
     def drain(self) -> None:
@@ -93,7 +94,7 @@ def start(config: EchoConfig, service_class: type[EchoService] = EchoService) ->
     accepted = AcceptedConnections(min(server_ids() - known))
     identity = identify(config)
     service = service_class(identity, Counters(), accepted, config.work_ms / 1000)
-    health_service = health.HealthServicer()
+    health_service = HealthServicer()
     health_service.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
 
     def set_ready(ready: bool) -> None:

@@ -1,7 +1,8 @@
 # `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lab compare remedy watch test test-scenarios test-kubernetes test-scenarios-kubernetes lock golden generate clean
+.PHONY: help setup lab compare remedy watch test test-scenarios test-kubernetes test-scenarios-kubernetes lock golden \
+  generate screenshots clean
 
 STRATEGY ?= service
 SCENARIO ?= dns-trap
@@ -55,6 +56,9 @@ generate: setup ## Write anew what follows from other files: code from proto/, p
 	@scripts/scenarios-doc
 	@for file in strategies/*.yaml; do folder=molecule/$$(basename "$$file" .yaml); mkdir -p "$$folder"; \
 	  [[ -e $$folder/molecule.yml ]] || echo '--- {}' >"$$folder/molecule.yml"; done
+
+screenshots: setup ## Make docs/images/*.png from a real comparison of all strategies (needs Chromium)
+	@scripts/screenshots
 
 clean: ## Stop what the lab started here and remove what it made
 	@scripts/clean

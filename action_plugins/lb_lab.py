@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
         )
         # The worker's parent is the playbook itself.
         argv = [*args["argv"], *(["--watch-pid", str(os.getppid())] if args["watch"] else [])]
-        if argv[0] == "report":
+        if argv[0] in ("report", "summary"):
             argv += [
                 "--color",
                 "always" if color.ANSIBLE_COLOR else "never",

@@ -17,14 +17,17 @@ HEAD = """\
 
 One file in `strategies/` is one way to balance. `-e strategy=NAME` runs it. docs/verdicts.md explains the classes.
 """
-SETTINGS = ("client", "server", "drain", "envoy", "gateway", "controlPlane", "load")
+SETTINGS = ("client", "server", "drain", "envoy", "gateway", "controlPlane", "mesh", "load")
 HOPS = {
     "service": "Service, one address; a replica a connection",
     "envoy-client": "Envoy beside the client",
     "envoy-server": "Envoy beside each replica",
     "gateway": "gateway",
     "port-forward": "kubectl port-forward",
+    "istio-client": "Istio's sidecar beside the client",
+    "istio-server": "Istio's sidecar beside each replica",
 }
+BESIDE_REPLICAS = {"envoy-server": "Envoy", "istio-server": "sidecar"}
 CHANNELS = {
     "pick_first": "client, pick_first",
     "round_robin": "client, round_robin",
@@ -37,6 +40,7 @@ SOURCES = {
     "endpoints": "list of addresses",
     "lookaside": "lookaside balancer",
     "xds": "xDS control plane",
+    "mesh": "istiod",
 }
 
 
@@ -119,13 +123,17 @@ def shown(values: dict[str, Any]) -> str:
 def picture(values: dict[str, Any]) -> str:
     """Mermaid: the client, what stands in between, three replicas; dashed: who tells of the addresses."""
     about, client, envoy = values["strategy"], values["client"], values.get("envoy", {})
+    policies = {
+        "envoy-client": envoy.get("lbPolicy", ""),
+        "istio-client": values.get("mesh", {}).get("destinationRule", {}).get("loadBalancer", {}).get("simple", ""),
+    }
     lines = ["flowchart LR", f'  client["{CHANNELS[client["channel"]]}"]']
     last, one_target = "client", False
     for hop in about.get("hops", []):
-        if hop == "envoy-server":
+        if hop in BESIDE_REPLICAS:
             continue
         name = hop.replace("-", "_")
-        policy = f", {envoy['lbPolicy']}" if hop == "envoy-client" and "lbPolicy" in envoy else ""
+        policy = f", {policies[hop]}" if policies.get(hop) else ""
         proxy = f" ({values['gateway']['proxy']})" if hop == "gateway" and "gateway" in values else ""
         lines += [f'  {name}["{HOPS[hop]}{proxy}{policy}"]', f"  {last} --> {name}"]
         last, one_target = name, hop in ("service", "port-forward")
@@ -135,8 +143,9 @@ def picture(values: dict[str, Any]) -> str:
     for number in range(1, min(count, 3) + 1):
         replica, inner = f"replica{number}", f"envoy{number}"
         lines.append(f'  {replica}["replica {number}"]')
-        if "envoy-server" in about.get("hops", []):
-            lines += [f'  {inner}["Envoy"]', f"  {last} --> {inner}", f"  {inner} --> {replica}"]
+        beside = next((BESIDE_REPLICAS[hop] for hop in about.get("hops", []) if hop in BESIDE_REPLICAS), "")
+        if beside:
+            lines += [f'  {inner}["{beside}"]', f"  {last} --> {inner}", f"  {inner} --> {replica}"]
         elif single:
             spread = about["expect"].get("steady") == "spread"
             lines.append(

@@ -6,6 +6,7 @@ Arguments are the names of parts to run: checks, pytest, molecule; all without a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,8 +18,12 @@ import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPO = Path(__file__).resolve().parent.parent
 BIN = REPO / ".venv" / "bin"
@@ -29,7 +34,16 @@ ENVIRONMENT = {
     "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
 }
 # Programs that only some strategies and tests need, and Debian's package of each.
-PROGRAMS = {"nginx": "nginx-light", "haproxy": "haproxy", "chromium": "chromium", "tmux": "tmux"}
+PROGRAMS = {
+    "nginx": "nginx-light",
+    "haproxy": "haproxy",
+    "chromium": "chromium",
+    "tmux": "tmux",
+    "prometheus": "prometheus",
+}
+# A test that lacks its program fails, unless this says that somebody knows.
+LEFT_OUT = {"chromium": "LAB_NO_BROWSER", "tmux": "LAB_NO_TMUX", "prometheus": "LAB_NO_PROMETHEUS"}
+POLICY = Path("/usr/sbin/policy-rc.d")
 SYSTEM_PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 PYTHON_CODE = ["app", "tests", "scripts", "action_plugins", "callback_plugins"]
 CHECKS = {
@@ -79,13 +93,27 @@ def have_programs() -> list[str]:
     if missing and os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):
         packages = [PROGRAMS[name] for name in missing]
         print(f"installing {', '.join(packages)}", flush=True)
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run(["apt-get", "-qq", *command], env=environment, stdout=subprocess.DEVNULL, check=False)
+        with no_services():
+            for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+                environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+                subprocess.run(["apt-get", "-qq", *command], env=environment, stdout=subprocess.DEVNULL, check=False)
         missing = [name for name in PROGRAMS if not shutil.which(name, path=SYSTEM_PATH)]
-    without = {"chromium": "LAB_NO_BROWSER", "tmux": "LAB_NO_TMUX"}
-    ENVIRONMENT.update({variable: "1" for name, variable in without.items() if name in missing})
+    ENVIRONMENT.update({LEFT_OUT[name]: "1" for name in missing if name in LEFT_OUT})
     return missing
+
+
+@contextlib.contextmanager
+def no_services() -> Iterator[None]:
+    """Keep Debian from starting what it installs: the tests want the programs, not services on their usual ports."""
+    if POLICY.exists():  # somebody's own word on the same question
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
 
 
 def run_checks() -> Tally:

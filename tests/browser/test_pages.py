@@ -92,6 +92,12 @@ def test_red_is_red_and_green_is_not(look, bundle):
     red, green = tint(sample.FAILED), tint("envoy")
     assert red[0] > 2 * red[1]
     assert green[1] > 2 * green[0]
+    word = "getComputedStyle(document.querySelector('.verdict .word')).color.match(/\\d+/g).map(Number)"
+    red = page.evaluate(word)
+    assert red[0] > 2 * red[1]
+    red, green = (look(bundle / name / "steady/report.html")[0].evaluate(word) for name in (sample.FAILED, "envoy"))
+    assert red[0] > 2 * red[1]
+    assert green[1] > 2 * green[0]
 
 
 ROWS = "[...document.querySelectorAll('#cells tbody tr')].map(r => r.dataset.cell)"

@@ -12,7 +12,7 @@ import yaml
 from kubernetes_lab import REPO, KubernetesLab
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 def strategies() -> list[str]:
@@ -44,8 +44,8 @@ def facts(report: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the local lab needs Linux")
 @pytest.mark.parametrize("strategy", strategies())
-def test_same_class_servers_and_verdict(kind_lab: KubernetesLab, tmp_path: Path, strategy: str) -> None:
-    places = {"kind": facts(on_kind(kind_lab, strategy)), "local": facts(on_local(tmp_path, strategy))}
+def test_same_class_servers_and_verdict(kind_lab: KubernetesLab, local_lab: KubernetesLab, strategy: str) -> None:
+    places = {"kind": facts(on_kind(kind_lab, strategy)), "local": facts(on_local(local_lab, strategy))}
     assert places["kind"]["status"] == "pass"
     # A policy that draws gives other counts every time; one that counts gives the same.
     if not exact(strategy):
@@ -57,7 +57,6 @@ def test_same_class_servers_and_verdict(kind_lab: KubernetesLab, tmp_path: Path,
 def on_kind(lab: KubernetesLab, strategy: str) -> dict[str, Any]:
     """Return the report of molecule's scenario, which has just run; without one, run the strategy."""
     folder = REPO / os.environ.get("LAB_TEST_MOLECULE", ".lab/none")
-    # Not `latest`: the idempotence run came after it, and sends no load.
     reports = sorted(folder.glob(f"{strategy}/2*/{strategy}/steady/report.json"))
     if reports:
         report: dict[str, Any] = json.loads(reports[-1].read_text(encoding="utf-8"))
@@ -69,16 +68,21 @@ def on_kind(lab: KubernetesLab, strategy: str) -> dict[str, Any]:
     return report
 
 
-def on_local(folder: Path, strategy: str) -> dict[str, Any]:
-    """Run the strategy on processes of this machine and return its report."""
+@pytest.fixture(scope="module")
+def local_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesLab]:
+    """The lab on processes of this machine, one for all strategies."""
+    folder = tmp_path_factory.mktemp("local")
     places = {"lab_state_dir": str(folder / "state"), "lab_artifacts_dir": str(folder / "artifacts")}
     lab = KubernetesLab(folder, variables={"lab_cluster": "local", **places})
-    try:
-        run = lab.play(strategy=strategy)
-        assert run.code == 0, run.screen
-    finally:
-        assert lab.play("reset").code == 0
-    path = folder / "artifacts" / "latest" / strategy / "steady" / "report.json"
+    yield lab
+    assert lab.play("reset").code == 0
+
+
+def on_local(lab: KubernetesLab, strategy: str) -> dict[str, Any]:
+    """Run the strategy there and return its report."""
+    run = lab.play(strategy=strategy)
+    assert run.code == 0, run.screen
+    path = lab.folder / "artifacts" / "latest" / strategy / "steady" / "report.json"
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     assert report["run"]["cluster"] == "local"
     return report
@@ -112,12 +116,15 @@ def test_fewer_replicas_are_all_that_answer(cluster: KubernetesLab, strategy: st
         assert len(cluster.report(strategy)["backends"]) == replicas
 
 
-def test_second_run_changes_only_the_load_and_is_quick(cluster: KubernetesLab) -> None:
-    assert cluster.play(strategy="envoy").code == 0
+@pytest.mark.parametrize("strategy", ["envoy", "gateway", "lookaside"])
+def test_second_run_changes_only_the_load_and_is_quick(cluster: KubernetesLab, strategy: str) -> None:
+    assert cluster.play(strategy=strategy).code == 0
     first = {pod["metadata"]["uid"] for pod in cluster.pods("echo")}
-    again = cluster.play(strategy="envoy")
+    again = cluster.play(strategy=strategy)
     assert again.code == 0, again.screen
-    assert again.changed_tasks() == ["Install the load", "Follow the load and collect its results"]
+    outside = strategy == "gateway"
+    install = [] if outside else ["Install the load"]
+    assert again.changed_tasks() == [*install, "Follow the load and collect its results"]
     assert {pod["metadata"]["uid"] for pod in cluster.pods("echo")} == first
     assert again.seconds < 40
 

@@ -29,8 +29,11 @@ def command(place: Path, book: str, **variables) -> list[str]:
     return [str(PLAYBOOK), f"playbooks/{book}.yml", "-e", json.dumps({**own, **variables})]
 
 
-def play(place: Path, book: str, **variables) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(place, book, **variables), cwd=REPO, capture_output=True, text=True, check=False)
+def play(place: Path, book: str, colour: str = "0", **variables) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"ANSIBLE_FORCE_COLOR": colour}
+    return subprocess.run(
+        command(place, book, **variables), cwd=REPO, capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def summary(place: Path) -> dict:
@@ -44,16 +47,38 @@ def test_a_red_cell_is_red_everywhere_and_stops_no_other(place):
         data = yaml.safe_load((REPO / "strategies" / f"{name}.yaml").read_text())
         data["strategy"]["expect"]["steady"] = expected
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(data))
-    done = play(place, "compare", lab_strategies_dir=str(folder), lab_requests=200)
+    done = play(place, "compare", lab_strategies_dir=str(folder), lab_requests=200, colour="1")
     assert done.returncode != 0
-    assert "3 cells: 2 passed, 1 failed" in done.stdout, done.stdout + done.stderr
+    told = done.stdout
+    assert "\x1b[1;31m3 cells: 2 passed, 1 failed\x1b[0m" in told, told + done.stderr
+    assert "service              steady       \x1b[1;31mFAIL: expected even, observed pinned\x1b[0m" in told
+    assert "headless             steady       \x1b[1;32mPASS: even, as expected\x1b[0m" in told
+    assert "    All 200 calls went to one of 5 replicas" in told
     run = place / "artifacts/latest"
     told = {cell["strategy"]: cell["status"] for cell in summary(place)["cells"]}
     assert told == {"baseline": "pass", "headless": "pass", "service": "fail"}
-    assert [case.get("name") for case in ElementTree.parse(run / "junit.xml").iter("testcase") if len(case)]
-    assert "All 200 calls went to one of 5 replicas" in (run / "summary.md").read_text()
-    assert "All 200 calls went to one of 5 replicas" in (run / "index.html").read_text()
-    assert (run / "service/steady/report.html").exists()
+    cause = "All 200 calls went to one of 5 replicas"
+    failures = {
+        case.get("name"): case.find("failure") for case in ElementTree.parse(run / "junit.xml").iter("testcase")
+    }
+    assert {name: failure is not None for name, failure in failures.items()} == {
+        "baseline": False, "headless": False, "service": True,
+    }  # fmt: skip
+    assert cause in failures["service"].get("message")
+    table = (run / "summary.md").read_text()
+    assert f"- ❌ **service** · steady · FAIL: expected even, observed pinned. {cause}" in table
+    assert "| ❌ | service |" in table
+    assert "| ✅ | headless |" in table
+    index = (run / "index.html").read_text()
+    assert '<section class="card verdict fail"' in index
+    assert [line for line in index.splitlines() if '<tr class="fail"' in line and 'data-strategy="service"' in line]
+    for name, status, words in (("service", "fail", cause), ("headless", "pass", "The 5 replicas got 40 calls each")):
+        page = (run / name / "steady/report.html").read_text()
+        assert f'<section class="card verdict {status}"' in page
+        assert words in page
+        data = json.loads((run / name / "steady/report.json").read_text())
+        assert data["verdict"]["status"] == status
+        assert ("**FAIL" in (run / name / "steady/report.md").read_text()) is (status == "fail")
 
 
 def test_stopped_in_the_middle_and_resumed(place):

@@ -67,6 +67,16 @@ def test_a_load_of_several_clients_is_collected(lab: Lab, tmp_path: Path, strate
     assert {backend["uid"] for client in clients for backend in client["backends"]} <= {
         replica["uid"] for replica in inventory["replicas"]
     }
+    passed = {
+        "headless": [set(), set()],
+        "service": [{"the Service proxy (Envoy)"}] * 2,
+        "envoy": [{proxy["address"] for proxy in client["proxies"]} for client in clients],
+    }
+    assert [set(client["hop_cpu"]) for client in clients] == passed[strategy]
+    assert all(0 < first < last < first + 5 for client in clients for first, last in client["hop_cpu"].values())
+    served = {server["pod"]: server for client in clients for server in client["servers"]}
+    assert all(0 <= server["run_cpu_s"] < server["cpu_s"] for server in served.values())
+    assert all((server["run_cpu_s"] > 0) == (server["attempts"] > 0) for server in served.values())
     assert ("envoy" in inventory["versions"]) == (strategy != "headless")
     assert [event["kind"] for event in inventory["events"]] == ["load-started", "load-ended"]
     logs = {path.name for path in (results.parent / "logs").iterdir()}

@@ -55,6 +55,8 @@ def lookaside(plan: Plan, index: int) -> LabChannel:
 
 def xds(plan: Plan, index: int) -> LabChannel:
     """gRPC's own xDS client, no proxy: ``client/control_planes.py``."""
+    if plan.strategy["client"]["target"] == "mesh":
+        return XdsChannel(index, "", plan.dns, channel_options(plan), name=target_address(plan))
     return XdsChannel(index, target_address(plan), plan.dns, channel_options(plan))
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import LabError, UsageError
+from grpc_lb_lab.report.errors import LabError, UsageError, check_listen
 from grpc_lb_lab.report.model import Plan, from_dict, to_dict
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument(
         "--live", default="", metavar="FILE", help="append to this live feed; -: write its lines to stderr"
     )
+    parser.add_argument(
+        "--metrics", default="", metavar="ADDRESS:PORT", help="where Prometheus may ask; default: nowhere"
+    )
     parser.set_defaults(handler=run_client_command)
 
 
@@ -52,11 +55,16 @@ def run_client_command(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--output {arguments.output}: its folder does not exist")
     if arguments.meeting is not None and not arguments.meeting.is_dir():
         raise UsageError(f"--meeting {arguments.meeting}: there is no such folder")
+    check_listen("--metrics", arguments.metrics or "127.0.0.1:0")
     # Here, not above: other commands of the program shall not pay for loading gRPC.
+    from grpc_lb_lab.client import istio_agent
     from grpc_lb_lab.client.run import run_client
 
-    outcome = run_client(plan, arguments.index, arguments.meeting, arguments.live)
-    write_result(outcome.result, arguments.output)
+    try:
+        outcome = run_client(plan, arguments.index, arguments.meeting, arguments.live, arguments.metrics)
+        write_result(outcome.result, arguments.output)
+    finally:
+        istio_agent.end(plan)
     return INTERRUPTED if outcome.interrupted else 0
 
 

@@ -27,6 +27,8 @@ SERVICE = "echo"
 XDS_LIMIT_S = 10.0
 LOOK_S = 0.02
 BOOTSTRAP = "GRPC_XDS_BOOTSTRAP_CONFIG"
+BOOTSTRAP_FILE = "GRPC_XDS_BOOTSTRAP"
+"""gRPC takes a file before a text; Istio's agent writes one."""
 
 
 class FollowingChannel:
@@ -78,14 +80,18 @@ class XdsChannel:
     """gRPC's own xDS client: ``xds:///echo`` from the control plane at ``address`` (``HOST:PORT``).
 
     The xDS client resolves by the system's names only, so the address goes into its bootstrap, resolved by the lab.
+    Without an address the environment names a bootstrap (a mesh's), and ``name`` is what that control plane knows.
     """
 
     policy = ""
     connects_to_all = True
 
-    def __init__(self, index: int, address: str, dns: str, options: Sequence[tuple[str, Any]]) -> None:
+    def __init__(
+        self, index: int, address: str, dns: str, options: Sequence[tuple[str, Any]], name: str = SERVICE
+    ) -> None:
         """Nothing happens before ``start``."""
         self.index = index
+        self._name = name
         self._address = address
         self._dns = dns
         self._options = options
@@ -93,21 +99,29 @@ class XdsChannel:
 
     async def start(self) -> None:
         """Wait until the control plane's configuration works; ``LabError`` with gRPC's last words if it does not."""
-        try:
-            addresses = await names.resolve(self._address, self._dns)
-        except OSError as error:
-            raise LabError(f"the xDS control plane has no address: {error}") from error
-        # Read once in the life of a process, by its first xDS channel.
-        os.environ.setdefault(BOOTSTRAP, xds_bootstrap(addresses[0], f"{socket.gethostname()}-{os.getpid()}"))
-        self._inner = GrpcChannel(self.index, f"xds:///{SERVICE}", self._options, self.connects_to_all)
+        plane = await self._bootstrap()
+        self._inner = GrpcChannel(self.index, f"xds:///{self._name}", self._options, self.connects_to_all)
         end = time.monotonic() + XDS_LIMIT_S
         while self._inner.channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
             if time.monotonic() >= end:
                 raise LabError(
-                    f"the xDS control plane at {self._address} ({addresses[0]}) gave no configuration for {SERVICE!r} "
+                    f"the xDS control plane at {plane} gave no configuration for {self._name!r} "
                     f"that works within {XDS_LIMIT_S:g} s: {await self._last_words(self._inner)}"
                 )
             await asyncio.sleep(LOOK_S)
+
+    async def _bootstrap(self) -> str:
+        """Have a bootstrap in the environment, where gRPC reads it once in a process's life; says where it leads."""
+        if not self._address:
+            if not os.environ.get(BOOTSTRAP_FILE):
+                raise LabError("no mesh named an xDS control plane: Istio's agent is not beside this client")
+            return f"{os.environ[BOOTSTRAP_FILE]} (Istio's agent)"
+        try:
+            addresses = await names.resolve(self._address, self._dns)
+        except OSError as error:
+            raise LabError(f"the xDS control plane has no address: {error}") from error
+        os.environ.setdefault(BOOTSTRAP, xds_bootstrap(addresses[0], f"{socket.gethostname()}-{os.getpid()}"))
+        return f"{self._address} ({addresses[0]})"
 
     def caller(self, method: str, metadata: Metadata, deadline_s: float) -> Caller:
         """A function that makes one call."""

@@ -17,6 +17,9 @@ TIMEOUT_S = 3.0
 _NGINX = re.compile(
     r"Active connections: \d+\s+server accepts handled requests\s+(?P<accepts>\d+) (?P<handled>\d+) (?P<requests>\d+)"
 )
+_ISTIO = re.compile(
+    r'^envoy_cluster_upstream_(rq_total|cx_total|rq_retry)\{cluster_name="inbound\|\d+\|\|"\} (\d+)$', re.M
+)
 _HAPROXY_TOTALS = ("stot", "lbtot", "connect", "reuse", "wretr", "wredis", "econ", "eresp")
 
 READINGS_COUNTED = {"nginx": 1}
@@ -24,7 +27,7 @@ READINGS_COUNTED = {"nginx": 1}
 
 
 def read(kind: str, admin: str) -> dict[str, int]:
-    """The totals of the ``kind`` of proxy (``envoy``, ``nginx``, ``haproxy``) whose admin is at ``admin``.
+    """The totals of the ``kind`` of proxy (``envoy``, ``nginx``, ``haproxy``, ``istio``) whose admin is at ``admin``.
 
     ``requests`` (sent to replicas), ``connections`` (to replicas; not told by nginx) and ``retries`` stand beside the
     proxy's own names; ``servers_up`` where it says so. Raises ``OSError`` when it does not answer, or not as it should.
@@ -61,6 +64,17 @@ def _haproxy(admin: str) -> dict[str, int]:
     return own | totals
 
 
+def _istio(admin: str) -> dict[str, int]:
+    """A server's sidecar, as Istio's agent passes it on for Prometheus: what it sent to the server beside it."""
+    # Before the first call the sidecar has nothing to tell of the server.
+    found = {name: int(value) for name, value in _ISTIO.findall(_get(f"http://{admin}/stats/prometheus"))}
+    return {
+        "requests": found.get("rq_total", 0),
+        "connections": found.get("cx_total", 0),
+        "retries": found.get("rq_retry", 0),
+    }
+
+
 def _get(url: str) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # http_proxy is no way to the lab
     with opener.open(url, timeout=TIMEOUT_S) as answer:
@@ -68,4 +82,9 @@ def _get(url: str) -> str:
     return text
 
 
-READERS: dict[str, Callable[[str], dict[str, int]]] = {"envoy": _envoy, "nginx": _nginx, "haproxy": _haproxy}
+READERS: dict[str, Callable[[str], dict[str, int]]] = {
+    "envoy": _envoy,
+    "nginx": _nginx,
+    "haproxy": _haproxy,
+    "istio": _istio,
+}

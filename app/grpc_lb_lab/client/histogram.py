@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from grpc_lb_lab.report import latency
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hdrh.histogram import HdrHistogram
 
 # What ``since`` compares at a time: lists compare fast, and most parts of a histogram stay as they are.
@@ -53,6 +55,18 @@ class FastHistogram:
     def to_hdr(self) -> HdrHistogram:
         """The same counts as a library histogram."""
         return _to_hdr(dict(enumerate(self.counts)))
+
+    def up_to(self, bounds_s: Sequence[float]) -> tuple[list[int], float]:
+        """How many values are at most as large as each of ``bounds_s`` (ascending), and the sum of all (seconds)."""
+        found, total, total_us, begin = [], 0, 0, 0
+        for end in [*(_index(int(bound * 1e6 + 0.5)) + 1 for bound in bounds_s), len(self.counts)]:
+            part = self.counts[begin:end]
+            if any(part):
+                total += sum(part)
+                total_us += sum(count * _value(begin + place) for place, count in enumerate(part) if count)
+            found.append(total)
+            begin = end
+        return found[:-1], total_us / 1e6
 
     def encoded(self) -> str:
         """The histogram as ``report.latency`` reads it."""

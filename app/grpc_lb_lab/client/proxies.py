@@ -32,7 +32,7 @@ def read_counters(admin: str) -> dict[str, int]:
         return add_up(
             {
                 entry["name"]: entry["value"]
-                for entry in json.loads(_ask(admin, "stats?format=json&usedonly"))["stats"]
+                for entry in json.loads(ask(admin, "stats?format=json&usedonly"))["stats"]
                 if entry.get("name", "").startswith("cluster.") and isinstance(entry.get("value"), int)
             }
         )
@@ -42,12 +42,13 @@ def read_counters(admin: str) -> dict[str, int]:
 
 def read_text(admin: str) -> str:
     """All figures of the proxy at ``admin`` as it writes them, a line each; raises ``OSError`` when it does not."""
-    return _ask(admin, "stats?usedonly").decode(errors="replace")
+    return ask(admin, "stats?usedonly").decode(errors="replace")
 
 
-def _ask(admin: str, path: str) -> bytes:
+def ask(admin: str, path: str, data: bytes | None = None) -> bytes:
+    """The answer of an admin interface; with ``data`` it is asked by POST. Raises ``OSError``."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # http_proxy is no way to loopback
-    with opener.open(f"http://{admin}/{path}", timeout=TIMEOUT_S) as answer:
+    with opener.open(f"http://{admin}/{path}", data, timeout=TIMEOUT_S) as answer:
         text: bytes = answer.read()
         return text
 

@@ -154,6 +154,20 @@ class Recorder:
             for uid, backend in sorted(self._backends.items())
         ]
 
+    def answered(self) -> dict[str, int]:
+        """Answers by pod so far; needs no ``fold`` and changes nothing."""
+        counts: dict[str, int] = {}
+        for backend in self._backends.values():
+            counts[backend.answer.pod] = counts.get(backend.answer.pod, 0) + backend.requests
+        for cells in self._cells:
+            for pending, answer in cells.values():
+                counts[answer.pod] += int(pending[0])
+        return counts
+
+    def pods(self) -> dict[str, str]:
+        """The pods that have answered, by IP."""
+        return {backend.answer.ip: backend.answer.pod for backend in self._backends.values()}
+
     def per_channel(self) -> list[dict[str, int]]:
         """Answers by replica UID, a dict a channel; ``fold`` first."""
         return [dict(sorted(counts.items())) for counts in self._per_channel]

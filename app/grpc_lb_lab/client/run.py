@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import random
 import signal
@@ -13,11 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from grpc_lb_lab.client import channels, meeting, names, pacing, probes, proxies, shared_proxies, stats, turns, warmup
+from grpc_lb_lab.client import (
+    channels,
+    istio,
+    meeting,
+    names,
+    pacing,
+    probes,
+    processes,
+    shared_proxies,
+    stats,
+    turns,
+    warmup,
+    watched,
+)
 from grpc_lb_lab.client.beside import Beside
 from grpc_lb_lab.client.connections import ConnectionLog
 from grpc_lb_lab.client.live import LiveWriter
 from grpc_lb_lab.client.load import Load, Stop
+from grpc_lb_lab.client.own_proxy import OwnProxy
 from grpc_lb_lab.client.recorder import Recorder
 from grpc_lb_lab.client.result import measured
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
@@ -25,6 +38,7 @@ from grpc_lb_lab.pb.echo.v1 import echo_pb2
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from grpc_lb_lab.client.exporter import Exporter
     from grpc_lb_lab.client.opened import LabChannel
     from grpc_lb_lab.client.pacing import Pace
     from grpc_lb_lab.report.model import ClientResult, Plan, ProxyStats, ServerStats
@@ -40,40 +54,46 @@ class Outcome:
     interrupted: bool
 
 
-def run_client(plan: Plan, index: int, together: Path | None = None, live: str = "") -> Outcome:
+def run_client(plan: Plan, index: int, together: Path | None = None, live: str = "", metrics: str = "") -> Outcome:
     """Run client ``index`` of ``plan`` in this process, from the first connection to the last count.
 
     In the folder ``together`` the plan's clients wait for one another before they measure. ``live``: the file of the
-    live feed, ``-`` for stderr, empty for none.
+    live feed, ``-`` for stderr, empty for none. ``metrics`` is where Prometheus may ask (``ADDRESS:PORT``), empty:
+    nowhere.
     SIGTERM and SIGINT end the load early; what was measured until then is the result. Raises ``LabError`` for a plan
     that names no known channel mode or target.
     """
     channels.mode_of(plan)
     channels.target_address(plan)
-    return uvloop.run(_run(plan, index, together, live))
+    return uvloop.run(_run(plan, index, together, live, metrics))
 
 
-async def _run(plan: Plan, index: int, together: Path | None, live: str) -> Outcome:
+async def _run(plan: Plan, index: int, together: Path | None, live: str, metrics: str) -> Outcome:
     stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.now, f"stopped by {number.name}")
-    result = await Client(plan, index, stop, together, live).run()
+    result = await Client(plan, index, stop, together, live, metrics).run()
     return Outcome(result, interrupted=stop.reason.startswith("stopped by SIG"))
 
 
 class Client:
     """One run of one client. ``run`` once."""
 
-    def __init__(self, plan: Plan, index: int, stop: Stop, together: Path | None = None, live: str = "") -> None:
+    def __init__(
+        self, plan: Plan, index: int, stop: Stop, together: Path | None = None, live: str = "", metrics: str = ""
+    ) -> None:
         """Prepare client ``index`` of ``plan``; needs a running event loop only in ``run``."""
         self._plan = plan
         self._index = index
         self._stop = stop
         self._together = together
         self._live = LiveWriter(live, index, plan.load.clients) if live else None
+        self._metrics = metrics
+        self._exporter: Exporter | None = None
         self._notes: list[str] = []
         self._proxy_stats = ""
+        self._own_proxy = OwnProxy(plan)
         payload = random.Random(f"{plan.load.seed}/{index}").randbytes(PAYLOAD_BYTES)
         self._request = echo_pb2.EchoRequest(payload=payload).SerializeToString()
 
@@ -83,9 +103,10 @@ class Client:
         opened = channels.open_channels(self._plan)
         try:
             await asyncio.gather(*(entry.start() for entry in opened))
+            self._exporter = watched.offer(self._metrics, opened, self._plan, self._index, self._notes)
             warmed = await self._warm_up(opened)
             resolved = await self._resolve()
-            before = await self._read_proxy()
+            before = await self._own_proxy.counters()
             log = ConnectionLog(opened)
             log.sample()
             await self._meet()
@@ -95,11 +116,13 @@ class Client:
             servers, proxy = await self._collect(before)
             shared, notes = shared_proxies.compare(first, await shared_proxies.read_all(self._plan))
             self._notes += notes
-            result = replace(result, servers=servers, probes=_facts(opened))
+            result = replace(result, servers=servers, probes={**_facts(opened), **await self._own_proxy.mesh()})
             if self._probing:
                 found = await probes.run_probes(self._plan, opened[0], result, self._stop.is_set)
                 result = replace(result, probes={**result.probes, **found})
         finally:
+            if self._exporter:
+                await self._exporter.close(self._stop.is_set)
             await asyncio.gather(*(entry.close() for entry in opened))
         return replace(
             result,
@@ -107,7 +130,7 @@ class Client:
             proxies=[*proxy, *shared],
             warmup_requests=warmed.requests,
             warmup_s=round(warmed.seconds, 6),
-            notes=[*warmed.notes, *self._notes],
+            notes=[*warmed.notes, *self._own_proxy.notes, *self._notes],
             proxy_stats=self._proxy_stats,
         )
 
@@ -119,7 +142,7 @@ class Client:
 
     async def _warm_up(self, opened: list[LabChannel]) -> warmup.WarmUp:
         metadata = (("x-lab-run", self._plan.run), ("x-lab-phase", "warmup"))
-        proxied = self._plan.strategy["client"]["target"] in ("sidecar", "gateway")
+        proxied = self._plan.strategy["client"]["target"] in ("sidecar", "gateway") or istio.has_sidecar(self._plan)
         return await warmup.warm_up(
             opened,
             [entry.caller(turns.METHOD, metadata, self._plan.load.deadline_s) for entry in opened],
@@ -146,6 +169,9 @@ class Client:
         offset, began = time.time() - time.perf_counter(), time.perf_counter()
         recorder = Recorder(len(opened), offset, began, lanes, over_time=self._plan.course is not None)
         beside = Beside(self._plan, self._index, pace, recorder, log, self._stop, self._live)
+        if self._exporter:
+            self._exporter.recorder = recorder
+        hops = processes.cpu_of(self._plan.processes)
         cpu = time.process_time()
         try:
             async with beside.running(began + offset):
@@ -153,10 +179,11 @@ class Client:
         finally:
             gc.unfreeze()
         ended, cpu = time.perf_counter(), time.process_time() - cpu
+        hop_cpu = processes.between(hops, processes.cpu_of(self._plan.processes))
         beside.finish(ended)
         self._note_shortfall(pace, recorder)
         result = measured(self._index, recorder, log, began + offset, ended + offset, cpu)
-        return replace(result, dns_answers=beside.dns_answers)
+        return replace(result, dns_answers=beside.dns_answers, hop_cpu=hop_cpu)
 
     def _note_shortfall(self, pace: Pace, recorder: Recorder) -> None:
         if self._stop.reason:
@@ -171,7 +198,7 @@ class Client:
     async def _resolve(self) -> list[str]:
         """What the target's name means now: pick_first shows channelz only the address it took."""
         target = self._plan.strategy["client"]["target"]
-        if target in ("lookaside", "xds"):  # the name is the control plane's; the channel knows the servers'
+        if target in ("lookaside", "xds", "mesh"):  # the name is the control plane's; the channel knows the servers'
             return []
         if target == "endpoints":
             return channels.target_address(self._plan).split(",")
@@ -181,27 +208,12 @@ class Client:
             self._notes.append(str(error))
             return []
 
-    async def _read_proxy(self) -> dict[str, int] | None:
-        admin = self._plan.targets.get("sidecar_admin", "")
-        if self._plan.strategy["client"]["target"] != "sidecar" or not admin:
-            return None
-        try:
-            return await asyncio.to_thread(proxies.read_counters, admin)
-        except OSError as error:
-            self._notes.append(f"the proxy's counters at {admin} cannot be read: {error}")
-            return None
-
     async def _collect(self, before: dict[str, int] | None) -> tuple[list[ServerStats], list[ProxyStats]]:
-        after = None if before is None else await self._read_proxy()
+        after = None if before is None else await self._own_proxy.counters()
         if after is not None and self._index == 0:
             # Not earlier: what was never used is not in it. Not later: a sidecar ends with its pod.
-            with contextlib.suppress(OSError):
-                self._proxy_stats = await asyncio.to_thread(proxies.read_text, self._plan.targets["sidecar_admin"])
-        proxy = (
-            []
-            if before is None or after is None
-            else [proxies.compare(channels.target_address(self._plan), before, after)]
-        )
+            self._proxy_stats = await self._own_proxy.text()
+        proxy = self._own_proxy.compare(before, after)
         headless = self._plan.targets.get("headless", "")
         if not headless:
             self._notes.append("the servers' own counts are missing: the plan has no headless target")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SERVER_ADMIN_PORT = 9902
 """Where the Envoy beside a server has its admin interface, on the replica's address."""
 
+ISTIO_AGENT_PORT = 15020
+"""Where Istio's agent passes on what its sidecar counts: the only port that also answers to another pod in the mesh."""
+
 
 class Proxy(NamedTuple):
     """One shared proxy: its hop, the kind of program, where its admin interface is."""
@@ -59,6 +62,8 @@ def compare(first: Readings, last: Readings) -> tuple[list[ProxyStats], list[str
                 counters=totals,
                 first=before,
                 reading_counts=edge_counters.READINGS_COUNTED.get(proxy.kind, 0),
+                # Each client asks every server for its counts before the last reading, and Istio counts that too.
+                questions=1 if proxy.kind == "istio" else 0,
             )
         )
     return stats, list(dict.fromkeys(first.notes + last.notes))
@@ -71,14 +76,25 @@ async def _proxies(plan: Plan) -> tuple[list[Proxy], list[str]]:
         found.append(Proxy("gateway", str(gateway["proxy"]), admin))
     elif gateway:
         notes.append("the gateway's counters are missing: the plan names no admin interface of it")
-    if (plan.strategy.get("envoy") or {}).get("server"):
+    beside = _beside_servers(plan)
+    if beside:
+        hop, kind, port = beside
         try:
             replicas = await resolve(plan.targets.get("headless", ""), plan.dns)
         except (OSError, ValueError) as error:
             return found, [*notes, f"the counters of the proxies beside the servers are missing: {error}"]
         hosts = [replica.rpartition(":")[0] for replica in replicas]
-        found += [Proxy("envoy-server", "envoy", f"{host}:{SERVER_ADMIN_PORT}") for host in hosts]
+        found += [Proxy(hop, kind, f"{host}:{port}") for host in hosts]
     return found, notes
+
+
+def _beside_servers(plan: Plan) -> tuple[str, str, int] | None:
+    """Hop, kind and port of the proxies beside the servers, where the strategy has any on the calls' way."""
+    if (plan.strategy.get("envoy") or {}).get("server"):
+        return "envoy-server", "envoy", SERVER_ADMIN_PORT
+    if "istio-server" in plan.strategy.get("strategy", {}).get("hops", []):
+        return "istio-server", "istio", ISTIO_AGENT_PORT
+    return None
 
 
 def _read(proxy: Proxy) -> dict[str, int] | str:

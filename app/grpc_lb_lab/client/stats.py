@@ -27,13 +27,15 @@ async def ask_all(headless: str, dns: str, run: str) -> tuple[list[ServerStats],
     except OSError as error:
         return [], [f"the servers' own counts are missing: {error}"]
     places = asyncio.Semaphore(AT_A_TIME)
-    answers = await asyncio.gather(*(_ask(address, run, places) for address in addresses))
+    answers = await asyncio.gather(*(_ask(address, headless, run, places) for address in addresses))
     stats = sorted((answer for answer in answers if isinstance(answer, ServerStats)), key=lambda entry: entry.uid)
     return stats, [answer for answer in answers if isinstance(answer, str)]
 
 
-async def _ask(address: str, run: str, places: asyncio.Semaphore) -> ServerStats | str:
-    async with places, grpc.aio.insecure_channel(f"ipv4:{address}", options=OPTIONS) as channel:
+async def _ask(address: str, name: str, run: str, places: asyncio.Semaphore) -> ServerStats | str:
+    # The name as authority: by it a mesh's sidecar knows whose address this is, and that it wants mutual TLS.
+    options = (*OPTIONS, ("grpc.default_authority", name))
+    async with places, grpc.aio.insecure_channel(f"ipv4:{address}", options=options) as channel:
         stub = echo_pb2_grpc.EchoServiceStub(channel)
         try:
             reply = await stub.Stats(echo_pb2.StatsRequest(run=run), timeout=TIMEOUT_S)
@@ -68,4 +70,5 @@ def from_reply(reply: echo_pb2.StatsReply) -> ServerStats:
         cpu_s=reply.cpu_seconds,
         attempts_by_previous={str(previous): count for previous, count in sorted(reply.attempts_by_previous.items())},
         connections_accepted=reply.connections_accepted,
+        run_cpu_s=reply.run_cpu_seconds if reply.HasField("run_cpu_seconds") else None,
     )

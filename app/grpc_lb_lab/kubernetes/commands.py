@@ -35,11 +35,16 @@ def add_parsers(subparsers: Any) -> None:
         "--images", nargs="+", required=True, metavar="REFERENCE", help="servers of others are removed"
     )
     prepare.add_argument("--control-plane", action="store_true", help="check the rights to install one too")
+    prepare.add_argument("--mesh", type=json.loads, default={}, metavar="JSON", help="the strategy's `mesh`")
     wait = _add_client(commands, "wait", "wait until all servers are in service", _wait)
     wait.add_argument("--replicas", type=int, required=True, metavar="N")
     wait.add_argument("--port", type=int, default=50051)
     wait.add_argument("--limit", type=float, default=120.0, metavar="SECONDS")
     wait.add_argument("--gateway", metavar="HOST[:PORT]", help="there is one; empty: at its node's address and port")
+    mesh = _add_client(commands, "istio", "look for Istio; make room for the lab's where there is none", _istio)
+    mesh.add_argument("--version", required=True, metavar="X.Y.Z", help="the one that would be installed")
+    mesh.add_argument("--charts", required=True, metavar="URL", help="where from, or a folder")
+    mesh.add_argument("--values", default="{}", metavar="JSON", help="values of its chart")
     _add_load(commands)
     collect = _add_client(commands, "collect", "keep events, descriptions and logs", _collect)
     collect.add_argument("--logs", type=Path, required=True, metavar="DIR")
@@ -158,7 +163,7 @@ def _image(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
-    from grpc_lb_lab.kubernetes import namespace, used
+    from grpc_lb_lab.kubernetes import istio, namespace, used
     from grpc_lb_lab.kubernetes.programs import say
 
     kubectl = _kubectl(arguments)
@@ -167,14 +172,28 @@ def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
         kubectl = namespace.named(kubectl)
         say(f"kubeconfig context {kubectl.context}, namespace {kubectl.namespace}")
     namespace.check_answers(kubectl)
-    created = namespace.ensure(kubectl)
-    namespace.check_rights(kubectl, control_plane=arguments.control_plane)
-    digest = used.chart_digest(arguments.images)
+    proxy = arguments.mesh.get("proxy", "")
+    created = namespace.ensure(kubectl, proxy)
+    namespace.check_rights(kubectl, control_plane=arguments.control_plane, mesh=bool(proxy))
+    # The mesh's settings too: servers start anew with each, so no sidecar keeps anything of the ones before.
+    digest = used.chart_digest([*arguments.images, json.dumps(arguments.mesh, sort_keys=True)])
     if not is_kind:
         used.remember(arguments.state, kubectl)
+    injected = istio.check_injection(kubectl, proxy) if proxy else ""
     removed = namespace.clear(kubectl, namespace.Wanted(arguments.strategy, digest))
     # Removing the previous load is part of every run, so it is no change of the lab's state.
-    return {"changed": created or "echo" in removed, "digest": digest}
+    return {"changed": created or "echo" in removed, "digest": digest, "istio_proxy": injected}
+
+
+def _istio(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes import istio, namespace, used
+
+    kubectl = _kubectl(arguments)
+    if not arguments.kubeconfig:
+        kubectl = namespace.named(kubectl)
+    digest = used.digest(arguments.version, arguments.charts, arguments.values)
+    found = istio.have_room(kubectl, arguments.version, digest)
+    return {"changed": found.install, "install": found.install, "owner": found.owner, "digest": digest}
 
 
 def _wait(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -192,6 +211,7 @@ def _wait(arguments: argparse.Namespace) -> dict[str, Any]:
         "port-forward": f"127.0.0.1:{forward.free_port()}",
         "lookaside": "lookaside:50052",
         "xds": "xds:50053",
+        "mesh": f"echo.{kubectl.namespace}.svc.cluster.local:{arguments.port}",
         **edge,
     }
     return {"changed": False, "targets": targets, "dns": ""}
@@ -219,7 +239,7 @@ def _collect(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _reset(arguments: argparse.Namespace) -> dict[str, Any]:
-    from grpc_lb_lab.kubernetes import namespace, used
+    from grpc_lb_lab.kubernetes import istio, namespace, used
     from grpc_lb_lab.kubernetes.programs import Kubectl, say
 
     places = [Kubectl(**place) for place in used.remembered(arguments.state)]
@@ -230,5 +250,6 @@ def _reset(arguments: argparse.Namespace) -> dict[str, Any]:
     for place in places:
         say(f"kubeconfig context {place.context}, namespace {place.namespace}")
         changed = namespace.remove(place) or changed
+        changed = istio.remove(place) or changed
         used.forget(arguments.state, place)
     return {"changed": changed}

@@ -17,6 +17,9 @@ ANSWER_LIMIT_S = 10.0
 DIGEST = "grpc-lb-lab/digest"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 LAB = "grpc-lb-lab"
+SECURITY = "pod-security.kubernetes.io/enforce"
+INJECTION = "istio-injection"
+LABELS = (SECURITY, INJECTION)
 CHART = "grpc-echo-"
 RELEASES = ("echo", "load")
 
@@ -43,6 +46,13 @@ CONTROL_PLANE_RIGHTS = (
     ("create", "rbac.authorization.k8s.io", "rolebindings", ""),
     ("get", "discovery.k8s.io", "endpointslices", ""),
     ("watch", "discovery.k8s.io", "endpointslices", ""),
+)
+
+# What only strategies with a mesh make. The pod is never made: the cluster is asked what Istio would inject into it.
+MESH_RIGHTS = (
+    ("create", "networking.istio.io", "destinationrules", ""),
+    ("create", "security.istio.io", "peerauthentications", ""),
+    ("create", "", "pods", ""),
 )
 
 
@@ -85,12 +95,17 @@ def current_context(kubectl: Kubectl) -> str:
     return done.stdout.strip()
 
 
-def ensure(kubectl: Kubectl) -> bool:
-    """Create the namespace unless it is there, and tell whether it was created."""
-    found = kubectl.attempt("get", "namespace", kubectl.namespace, "--output=name")
-    if found.code == 0 or "NotFound" not in found.stderr:
+def ensure(kubectl: Kubectl, proxy: str = "") -> bool:
+    """Create the namespace unless it is there, label the lab's own, and tell whether something was changed.
+
+    ``proxy``: what Istio is to inject into its pods, as ``mesh.proxy`` of a strategy; empty: nothing.
+    """
+    found = kubectl.attempt("get", "namespace", kubectl.namespace, "--output=json")
+    if found.code == 0:
+        return _label(kubectl, json.loads(found.stdout)["metadata"].get("labels", {}), proxy)
+    if "NotFound" not in found.stderr:
         return False  # a user who may not even look is told what is missing by `check_rights`
-    created = kubectl.attempt("create", "--filename=-", stdin=json.dumps(_manifest(kubectl.namespace)))
+    created = kubectl.attempt("create", "--filename=-", stdin=json.dumps(_manifest(kubectl.namespace, proxy)))
     if created.code != 0:
         raise LabError(
             f"the namespace {kubectl.namespace} does not exist and this user may not create it ({created.reason}). "
@@ -99,14 +114,33 @@ def ensure(kubectl: Kubectl) -> bool:
     return True
 
 
-def _manifest(namespace: str) -> dict[str, Any]:
-    labels = {MANAGED_BY: LAB, "pod-security.kubernetes.io/enforce": "restricted"}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
+def _labels(proxy: str) -> dict[str, str]:
+    """What the lab's own namespace is labelled with. Of all pods only those with a sidecar are not "restricted":
+    Istio's init container sets up the pod's network, as root and with NET_ADMIN.
+    """
+    labels = {MANAGED_BY: LAB, SECURITY: "privileged" if proxy == "sidecar" else "restricted"}
+    return labels | ({INJECTION: "enabled"} if proxy else {})
 
 
-def check_rights(kubectl: Kubectl, *, control_plane: bool = False) -> None:
+def _label(kubectl: Kubectl, found: dict[str, str], proxy: str) -> bool:
+    """Label the namespace if the lab made it; somebody else's is left as it is. Tells whether a label changed."""
+    wanted = _labels(proxy)
+    if found.get(MANAGED_BY) != LAB or {key: found.get(key) for key in LABELS} == {
+        key: wanted.get(key) for key in LABELS
+    }:
+        return False
+    words = [f"{key}={wanted[key]}" if key in wanted else f"{key}-" for key in LABELS]
+    kubectl.run("label", "namespace", kubectl.namespace, "--overwrite", *words)
+    return True
+
+
+def _manifest(namespace: str, proxy: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": _labels(proxy)}}
+
+
+def check_rights(kubectl: Kubectl, *, control_plane: bool = False, mesh: bool = False) -> None:
     """Ask the cluster whether this user may do what the lab does; one request for all."""
-    rights = (*RIGHTS, *(CONTROL_PLANE_RIGHTS if control_plane else ()))
+    rights = (*RIGHTS, *(CONTROL_PLANE_RIGHTS if control_plane else ()), *(MESH_RIGHTS if mesh else ()))
     reviews = [_review(kubectl.namespace, *right) for right in rights]
     answer = kubectl.run(
         "create",
@@ -158,14 +192,15 @@ def _words(verb: str, group: str, resource: str, subresource: str) -> str:
 
 def releases(kubectl: Kubectl) -> dict[str, dict[str, Any]]:
     """Return the lab's Helm releases in the namespace by name, half-made ones too."""
-    words = [*_helm(kubectl), "list", "--filter", f"^({'|'.join(RELEASES)})$", "--output", "json"]
+    words = [*helm_words(kubectl), "list", "--filter", f"^({'|'.join(RELEASES)})$", "--output", "json"]
     done = attempt(words)
     if done.code != 0:
         raise LabError(f"helm list failed in the namespace {kubectl.namespace}: {done.reason}")
     return {item["name"]: item for item in json.loads(done.stdout or "[]")}
 
 
-def _helm(kubectl: Kubectl) -> list[str]:
+def helm_words(kubectl: Kubectl) -> list[str]:
+    """Return how a helm command for the namespace begins."""
     words = ["helm", f"--namespace={kubectl.namespace}"]
     words += [f"--kubeconfig={kubectl.kubeconfig}"] if kubectl.kubeconfig else []
     return [*words, *([f"--kube-context={kubectl.context}"] if kubectl.context else [])]
@@ -206,7 +241,7 @@ def uninstall(kubectl: Kubectl, names: Sequence[str], *, wait: bool = False) -> 
     for name in names:
         say(f"removing the release {name}")
         done = attempt(
-            [*_helm(kubectl), "uninstall", name, "--ignore-not-found", "--no-hooks", "--cascade", "background"]
+            [*helm_words(kubectl), "uninstall", name, "--ignore-not-found", "--no-hooks", "--cascade", "background"]
         )
         if done.code != 0:
             raise LabError(f"helm uninstall {name} failed in the namespace {kubectl.namespace}: {done.reason}")

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.report.errors import LabError
@@ -112,6 +112,10 @@ class Kubectl:
     kubeconfig: str = ""
     context: str = ""
     program: str = field(default_factory=lambda: shutil.which("kubectl") or "kubectl")
+
+    def in_namespace(self, namespace: str) -> Kubectl:
+        """Return the same for another namespace."""
+        return replace(self, namespace=namespace)
 
     def words(self, *arguments: str, request_limit_s: float = 15) -> list[str]:
         """Return the whole command line."""

@@ -130,10 +130,11 @@ def _after(kubectl: Kubectl, script: Script, plan: Plan, before: Inventory) -> I
 
 def used(images: dict[str, str], strategy: dict[str, Any]) -> dict[str, str]:
     """Return the images of the proxies that a strategy has, under the programs' own names."""
-    names = {"envoy": "Envoy", "nginx": "nginx", "haproxy": "HAProxy"}
+    names = {"envoy": "Envoy", "nginx": "nginx", "haproxy": "HAProxy", "istio": "Istio"}
     envoy = strategy.get("envoy", {})
     kinds = {"envoy"} if envoy.get("client") or envoy.get("server") else set()
     kinds |= {strategy["gateway"]["proxy"]} if "gateway" in strategy else set()
+    kinds |= {"istio"} if "mesh" in strategy else set()
     return {names[kind]: images[kind] for kind in sorted(kinds) if images.get(kind)}
 
 

@@ -27,6 +27,11 @@ def chart_digest(images: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
+def digest(*parts: str) -> str:
+    """Return a digest that changes with any of the texts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
 def remember(state: Path, kubectl: Kubectl) -> None:
     """Note that the lab works in this place, so that a reset finds it when the current context is another by then."""
     places = remembered(state)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local import edge, envoy
+from grpc_lb_lab.local.addresses import ADMIN_PORT, METRICS_PORT, SIDECAR_PORT
 from grpc_lb_lab.local.load_files import LoadFolder, client_plan, progress
 from grpc_lb_lab.local.processes import Process, Spawner, ended_badly
 from grpc_lb_lab.local.service import write_atomically
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from grpc_lb_lab.local.programs import Program
     from grpc_lb_lab.local.script import Script
 
+SERVICE = "the Service proxy (Envoy)"
+
 _PROXY_TIMEOUT_S = 20.0
 _LOOK_S = 0.02
 _CLIENT_GRACE_S = 3.0
@@ -34,7 +37,10 @@ _PROGRESS_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class World:
-    """What a load finds: where things are, and who is ready now."""
+    """What a load finds: where things are, and who is ready now.
+
+    ``beside`` are the pids of the Envoys beside the replicas, by their admin address.
+    """
 
     spawner: Spawner
     block: Block
@@ -42,6 +48,7 @@ class World:
     folder: Path
     ready: Callable[[], tuple[str, ...]]
     service: Callable[[], Process | None]
+    beside: Callable[[], dict[str, int]]
 
 
 @dataclass
@@ -146,14 +153,29 @@ class Load:
         meeting.mkdir(parents=True)
         # Only where clients share a proxy does one's warm-up disturb the others.
         together = ["--meeting", str(meeting)] if self._gateway else []
+        shared = self._shared_processes()
         for index in range(self.plan.load.clients):
-            plan = client_plan(self.plan, self.world.block, self.world.port, index, self.world.ready())
+            own = {f"{self.world.block.sidecar(index)}:{SIDECAR_PORT}": one.pid for one in self._proxies[index:][:1]}
+            plan = client_plan(
+                self.plan, self.world.block, self.world.port, index, self.world.ready(), {**shared, **own}
+            )
             path = self.world.folder / f"plan-{index}.json"
             path.write_text(json.dumps(to_dict(plan)), encoding="utf-8")
             line = ["client", "--plan", str(path), "--index", str(index), "--output", str(self.files.result(index))]
             line += [*together, "--live", str(self.script.feed.path)]
+            line += ["--metrics", f"{self.world.block.sidecar(index)}:{METRICS_PORT}"]
             name = f"lb-client-{index}"
             self._clients.append(await self.world.spawner.module(name, line, self.files.client_log(index)))
+
+    def _shared_processes(self) -> dict[str, int]:
+        """The pids of what all clients' calls pass, as ``Plan.processes`` has them."""
+        needed, service = needs(self.plan.strategy), self.world.service()
+        found = self.world.beside() if needed.server_proxy else {}
+        if needed.service and service:
+            found[SERVICE] = service.pid
+        for what, process in self._edge.items():
+            found[what if what == edge.PORT_FORWARD else f"{self.world.block.gateway}:{ADMIN_PORT}"] = process.pid
+        return found
 
     async def _watch(self, needs_service: bool) -> None:
         """Wait until every client has finished well. Raises ``LabError`` for the first process that has not."""
@@ -162,7 +184,7 @@ class Load:
         parts = {process.ended: f"the Envoy beside client {index}" for index, process in enumerate(self._proxies)}
         parts |= {process.ended: what for what, process in self._edge.items()}
         if service is not None:
-            parts[service.ended] = "the Service proxy (Envoy)"
+            parts[service.ended] = SERVICE
         others = [*self._proxies, *self._edge.values(), *([service] if service else [])]
         processes = {process.ended: process for process in [*self._clients, *others]}
         self.script.begin()

@@ -22,7 +22,7 @@ from grpc_lb_lab.report.errors import ArtifactError, UsageError
 from grpc_lb_lab.report.model import Plan, from_dict, to_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 _LOG_LIMIT = 1 << 20
@@ -107,10 +107,20 @@ def targets(block: Block, port: int, client: int = 0, ready: Iterable[str] = ())
     }
 
 
-def client_plan(plan: Plan, block: Block, port: int, client: int, ready: Iterable[str] = ()) -> Plan:
-    """Return the plan for one client: the same, but with the proxy that stands beside this one."""
+def client_plan(
+    plan: Plan,
+    block: Block,
+    port: int,
+    client: int,
+    ready: Iterable[str] = (),
+    processes: Mapping[str, int] | None = None,
+) -> Plan:
+    """Return the plan for one client: the same, but with the proxy that stands beside this one.
+
+    ``processes`` are the pids of ``Plan.processes``.
+    """
     own = {**plan.targets, **targets(block, port, client, ready)}
-    return dataclasses.replace(plan, targets=own, dns=f"{block.dns}:{DNS_PORT}")
+    return dataclasses.replace(plan, targets=own, dns=f"{block.dns}:{DNS_PORT}", processes=dict(processes or {}))
 
 
 def progress(logs: Iterable[Path]) -> tuple[int, int]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from grpc_lb_lab.events.feed import LiveFeed
-from grpc_lb_lab.local import envoy
+from grpc_lb_lab.local import envoy, scrape_targets
+from grpc_lb_lab.local.addresses import SERVER_ADMIN_PORT
 from grpc_lb_lab.local.inventory import make_inventory
 from grpc_lb_lab.local.load import Load, World
 from grpc_lb_lab.local.load_files import LoadFolder, read_plan
@@ -58,10 +59,17 @@ class Loads:
         self._planes = planes
         self._dns = dns
         self._events = events
-        self._world = World(spawner, block, port, state.load, lambda: replicas.ready, lambda: service.process)
+        self._world = World(
+            spawner, block, port, state.load, lambda: replicas.ready, lambda: service.process, self._beside
+        )
         self._load: Load | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._clients = 1
+
+    def tell_prometheus(self) -> None:
+        """Write down where metrics are: at the replicas of now, and at the clients of the newest load."""
+        scrape_targets.write(self._state.metrics, self._block, self._replicas.everyone, self._clients, self._events)
 
     def describe(self) -> dict[str, Any] | None:
         """Return what ``status`` tells of the load that runs; None when none does."""
@@ -102,6 +110,8 @@ class Loads:
             feed = LiveFeed(Path(request.data.get("live") or self._state.load / live.FILE))
             script = Script(plan, self._replicas, self._events, feed)
             self._load = Load(self._world, plan, files, program, gateway, request.peer_pid, request.progress, script)
+            self._clients = plan.load.clients
+            self.tell_prometheus()
             present = [member for member in self._replicas.everyone if member.wanted]
             self._events.add(
                 "load-started", f"run {plan.run}, {plan.load.clients} clients, owner pid {request.peer_pid}"
@@ -150,6 +160,11 @@ class Loads:
             )
         if needed.server_proxy and not all(member.proxy for member in self._replicas.current):
             raise LabError("this strategy needs an Envoy beside every replica: run `lb-lab local up` with it first")
+
+    def _beside(self) -> dict[str, int]:
+        return {
+            f"{member.ip}:{SERVER_ADMIN_PORT}": member.proxy.pid for member in self._replicas.current if member.proxy
+        }
 
     def _keep(self, load: Load, present: list[Member]) -> None:
         """Write the inventory of everyone who could have had a call, and copy the logs."""

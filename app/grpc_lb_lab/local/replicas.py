@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local import member as members
 from grpc_lb_lab.local import server_proxy
+from grpc_lb_lab.local.addresses import METRICS_PORT
 from grpc_lb_lab.local.member import Member
 from grpc_lb_lab.local.processes import Spawner, describe_end
 from grpc_lb_lab.local.settling import Settling
@@ -203,7 +204,8 @@ class Replicas:
         pod, uid = members.new_identity(self._template)
         ip = self._addresses.take()
         port = server_proxy.port_behind(self._port) if self._beside else self._port
-        config = {"listen": f"{ip}:{port}", "pod": pod, "uid": uid, "ip": ip, **self._options}
+        own = {"listen": f"{ip}:{port}", "metrics": f"{ip}:{METRICS_PORT}", "pod": pod, "uid": uid, "ip": ip}
+        config = {**own, **self._options}
         env = {"POD_NAME": pod, "POD_UID": uid, "POD_IP": ip}
         process = await self._spawner.serve(pod, config, env, self._logs / f"{pod}.log")
         beside = None

@@ -29,6 +29,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from grpc_lb_lab import metrics  # noqa: F401  loaded once for all servers, as the rest of them
 from grpc_lb_lab.servers import echo
 from grpc_lb_lab.servers.config import EchoConfig
 
@@ -42,7 +43,12 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _FAILED_TO_START = 127
 _IDLE_S = 0.3
-_CLIENT_MODULES = ("grpc_lb_lab.cli", "grpc_lb_lab.client.commands", "grpc_lb_lab.client.run")
+_CLIENT_MODULES = (
+    "grpc_lb_lab.cli",
+    "grpc_lb_lab.client.commands",
+    "grpc_lb_lab.client.run",
+    "grpc_lb_lab.client.exporter",
+)
 """Loaded here once, so that no forked client has to: by name, since this layer may not know the one above."""
 
 _PASSED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE)

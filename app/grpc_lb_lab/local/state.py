@@ -24,7 +24,8 @@ _PROCESSES = "processes"
 _LOG = "supervisor.log"
 _FOLDERS = ("logs", "service", "load")
 _ENDPOINTS = "endpoints.json"
-_FILES = (SOCKET, _LOG, _ENDPOINTS, _PROCESSES, _LOCK)
+_METRICS = "metrics.json"
+_FILES = (SOCKET, _LOG, _ENDPOINTS, _METRICS, _PROCESSES, _LOCK)
 
 
 class StateFolder:
@@ -53,6 +54,11 @@ class StateFolder:
     def endpoints(self) -> Path:
         """The ready replicas, for the control planes."""
         return self.path / _ENDPOINTS
+
+    @property
+    def metrics(self) -> Path:
+        """Where Prometheus may ask, for Prometheus."""
+        return self.path / _METRICS
 
     @property
     def load(self) -> Path:

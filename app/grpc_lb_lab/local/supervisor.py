@@ -199,6 +199,7 @@ class Supervisor:
         self._dns.zone = dataclasses.replace(self._dns.zone, headless=ready)
         self._service.publish(ready)
         self._planes.publish(self._replicas.everyone)
+        self._loads.tell_prometheus()
 
     def _inventory(self, program: dict[str, str] | None) -> dict[str, Any]:
         version = (program or {}).get("version", "") or self._service.version

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report import latency
+from grpc_lb_lab.report import latency, mesh
 from grpc_lb_lab.report.course import measure_course
 from grpc_lb_lab.report.course_verdict import judge_course
 from grpc_lb_lab.report.document import (
@@ -78,7 +78,7 @@ def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) 
         configuration={"strategy": plan.strategy, "targets": plan.targets, "dns": plan.dns},
         keys=key_figures(facts),
         methods=methods_by_pod(facts),
-        probes=facts.probes,
+        probes=facts.probes | ({"mesh": found} if (found := mesh.figures(facts, plan)) else {}),
         course=course,
     )
 

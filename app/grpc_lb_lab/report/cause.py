@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.report import mesh
 from grpc_lb_lab.report.classes import channel_choices
 from grpc_lb_lab.report.path import normal_address, via_hops
 from grpc_lb_lab.report.statistics import ALPHA, chi_square_p, uniform_draws_p
@@ -22,7 +23,7 @@ def explain(facts: Facts, plan: Plan, sample: Sample, observed: DistributionClas
     if not sample.calls:
         return "No call was answered."
     tellers = {
-        "pinned": lambda: _pinned(facts, sample),
+        "pinned": lambda: _pinned(facts, plan, sample),
         "even": lambda: _even(facts, plan, sample),
         "spread": lambda: _spread(sample),
         "hashed": lambda: _hashed(sample),
@@ -94,8 +95,11 @@ def _all_calls(sample: Sample) -> str:
     return f"{calls} went to one of {count(sample.replicas, 'replica')}"
 
 
-def _pinned(facts: Facts, sample: Sample) -> str:
+def _pinned(facts: Facts, plan: Plan, sample: Sample) -> str:
     addresses, channels, policy = len(facts.resolved), len(sample.used_channels), _policy(facts)
+    told = mesh.why_pinned(facts, plan)
+    if told and sample.servers_hit == 1:
+        return f"{_all_calls(sample)}: {told}."
     if sample.replicas == 1:
         return f"All {count(sample.calls, 'call')} went to the only replica there is: nothing to balance."
     if channels > 1:
@@ -136,7 +140,7 @@ def _even(facts: Facts, plan: Plan, sample: Sample) -> str:
         if sample.methods:
             by = f" of {number(len(sample.methods))} services, each even for itself,"
         return f"{start}: {has} at {_proxy(facts)}, which balanced each call{by} over {_upstream(facts)}."
-    told = _even_by(facts, plan)
+    told = mesh.why_even(facts, plan) or _even_by(facts, plan)
     if told:
         return f"{start}: {told}."
     if "round_robin" in facts.policies:
@@ -156,7 +160,8 @@ def _even_by(facts: Facts, plan: Plan) -> str:
     if client.get("channel") == "lookaside":
         return f"the balancer named {addresses}, and round_robin {each}took {_connections(facts)} in turn"
     if client.get("channel") == "xds":
-        return f"the control plane told gRPC {addresses} and the policy, which {each}took {_connections(facts)} in turn"
+        plane = "istiod" if "mesh" in plan.strategy else "the control plane"
+        return f"{plane} told gRPC {addresses} and the policy, which {each}took {_connections(facts)} in turn"
     if client.get("target") == "endpoints":
         return f"the list has {addresses}, and round_robin {each}took {_connections(facts)} in turn"
     return ""

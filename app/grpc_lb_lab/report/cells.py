@@ -69,6 +69,18 @@ class Cell:
         """``STRATEGY/SCENARIO``."""
         return f"{self.strategy}/{self.scenario}"
 
+    @property
+    def cpu_words(self) -> str:
+        """CPU microseconds a call of client, proxies and servers: ``80 / 110 / 170``, ``–`` for what is not known."""
+        return " / ".join(
+            "–" if part is None else f"{part:,.0f}" for part in (self.client_us, self.proxies_us, self.servers_us)
+        )
+
+    @property
+    def proxied(self) -> bool:
+        """Whether a process of its own stood between client and servers; a Service is the kernel's on a cluster."""
+        return any(hop not in ("client", "service", "server") for hop in self.path)
+
 
 def make_cell(files: CellFiles, baseline: Cell | None = None) -> Cell:
     """The cell of ``files``. Raises ``LabError`` for a report that lacks a key."""

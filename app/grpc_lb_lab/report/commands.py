@@ -26,15 +26,20 @@ def add_parsers(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--no-page", action="store_true", help="leave report.html to `lb-lab summary`, which makes all pages at once"
     )
     report.add_argument("--quiet", action="store_true", help="print nothing")
-    report.add_argument("--color", choices=["auto", "always", "never"], default="auto", help="colours on the terminal")
-    report.add_argument("--width", type=int, help="columns of the terminal (found out when not given)")
+    _add_terminal_arguments(report)
     report.set_defaults(handler=report_command)
     summary = subparsers.add_parser("summary", help="write summary.json, summary.md, junit.xml and index.html of a run")
     summary.add_argument("run", type=Path, metavar="RUN_DIR", help="folder with STRATEGY/SCENARIO/report.json")
     summary.add_argument("--quiet", action="store_true", help="print nothing")
+    _add_terminal_arguments(summary)
     summary.set_defaults(handler=summary_command)
     diff = subparsers.add_parser("diff", help="compare two bundles: class, verdict, figures beyond noise")
     add_diff_arguments(diff)
+
+
+def _add_terminal_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--color", choices=["auto", "always", "never"], default="auto", help="colours on the terminal")
+    parser.add_argument("--width", type=int, help="columns of the terminal (found out when not given)")
 
 
 def add_diff_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,18 +70,23 @@ def report_command(args: argparse.Namespace) -> int:
 def _print(report: Any, args: argparse.Namespace) -> None:
     from grpc_lb_lab.report.render.terminal import render_terminal
 
-    colour = args.color == "always" or (args.color == "auto" and sys.stdout.isatty())
-    width = args.width or shutil.get_terminal_size((80, 24)).columns
+    colour, width = _terminal(args)
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    sys.stdout.write(render_terminal(report, width=min(width, 120), colour=colour, unicode=unicode))
+    sys.stdout.write(render_terminal(report, width=width, colour=colour, unicode=unicode))
     sys.stdout.flush()
+
+
+def _terminal(args: argparse.Namespace) -> tuple[bool, int]:
+    """Whether to write in colour, and how wide."""
+    colour = args.color == "always" or (args.color == "auto" and sys.stdout.isatty())
+    return colour, min(args.width or shutil.get_terminal_size((80, 24)).columns, 120)
 
 
 def summary_command(args: argparse.Namespace) -> int:
     """Summarize a run. Returns 0 when every cell passed, 1 when any failed, else 3; raises ``LabError``."""
     from grpc_lb_lab.report.artifacts import complete_cells, write_summary
     from grpc_lb_lab.report.bundle import read_bundle
-    from grpc_lb_lab.report.render.course_table import figures_words
+    from grpc_lb_lab.report.render.summary_terminal import render_summary_terminal
     from grpc_lb_lab.report.summary import summarize_cells
 
     cells = read_bundle(args.run)
@@ -84,11 +94,9 @@ def summary_command(args: argparse.Namespace) -> int:
     complete_cells(args.run, cells)
     write_summary(summary, args.run)
     if not args.quiet:
-        print(summary.headline)
-        wide = max(12, *(len(cell.scenario) for cell in summary.cells))
-        for cell in summary.cells:
-            figures = f"\n  {'':<20} {'':<{wide}} {figures_words(cell.course)}" if cell.course else ""
-            print(f"  {cell.strategy:<20} {cell.scenario:<{wide}} {cell.verdict_line}{figures}")
+        colour, width = _terminal(args)
+        sys.stdout.write(render_summary_terminal(summary, width=width, colour=colour))
+        sys.stdout.flush()
     return EXIT_CODES[summary.status]
 
 

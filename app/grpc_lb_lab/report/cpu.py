@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from grpc_lb_lab.report.text import number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from grpc_lb_lab.report.model import ClientResult, ProxyStats, ServerStats
 
@@ -47,16 +47,26 @@ class Cpu:
     saturated: str = ""
 
 
-def measure_cpu(results: list[ClientResult], servers: list[ServerStats], proxies: list[ProxyStats]) -> Cpu:
-    """Add up what each process used for the measured calls of the run."""
+def measure_cpu(
+    results: list[ClientResult],
+    servers: list[ServerStats],
+    proxies: list[ProxyStats],
+    forwarders: Mapping[str, float] | None = None,
+) -> Cpu:
+    """Add up what each process used for the measured calls of the run.
+
+    ``forwarders`` are CPU seconds of processes on the way that count no requests: the local lab's Service, which on a
+    cluster is the kernel, and a port-forward. They are proxies here.
+    """
+    between = [*((proxy.hop, proxy.cpu_s) for proxy in proxies), *(forwarders or {}).items()]
     calls = sum(result.requests for result in results)
     took = max(result.finished_at for result in results) - min(result.started_at for result in results)
     client_s = sum(result.cpu_s for result in results)
     servers_s = _total(server.run_cpu_s for server in servers)
-    proxies_s = _total(proxy.cpu_s for proxy in proxies)
+    proxies_s = _total(cpu_s for _, cpu_s in between)
     busiest = [
         *_busiest("client", [(f"client {one.index}", one.cpu_s, one.finished_at - one.started_at) for one in results]),
-        *_busiest("proxy", [(proxy.hop, proxy.cpu_s, took) for proxy in proxies]),
+        *_busiest("proxy", [(name, cpu_s, took) for name, cpu_s in between]),
         *_busiest("server", [(server.pod, server.run_cpu_s, took) for server in servers]),
     ]
     return Cpu(

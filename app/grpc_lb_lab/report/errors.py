@@ -20,3 +20,10 @@ class UsageError(LabError):
 
 class ArtifactError(LabError):
     """An artifact could not be read or written; the message names the file and the reason."""
+
+
+def check_listen(option: str, value: str) -> None:
+    """Raise ``UsageError`` naming ``option`` unless ``value`` is ``ADDRESS:PORT``."""
+    host, _, port = value.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise UsageError(f"{option} must be ADDRESS:PORT with a port up to 65535, not {value!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.report import latency, shared
@@ -16,6 +17,8 @@ from grpc_lb_lab.report.timeline import merge_timelines
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+BESIDE_CLIENTS = ("envoy-client", "istio-client")
+
 
 def merge(results: list[ClientResult], inventory: Inventory) -> Facts:
     """The facts of a run. Raises ``LabError`` for no result, and for one client that reported twice."""
@@ -27,7 +30,8 @@ def merge(results: list[ClientResult], inventory: Inventory) -> Facts:
         raise LabError(f"client {twice[0]} reported twice; the results of two runs are mixed up")
     started_at = min(result.started_at for result in results)
     servers = _servers(results)
-    proxies = _proxies(results, servers)
+    hop_cpu = _hop_cpu(results)
+    proxies = [replace(proxy, cpu_s=hop_cpu.pop(proxy.address, proxy.cpu_s)) for proxy in _proxies(results, servers)]
     return Facts(
         cluster=inventory.cluster,
         service_ip=inventory.service_ip,
@@ -54,7 +58,7 @@ def merge(results: list[ClientResult], inventory: Inventory) -> Facts:
         proxies=proxies,
         events=sorted(inventory.events, key=lambda event: (event.at, event.kind, event.detail)),
         warmup=_warmup(results),
-        cpu=measure_cpu(results, servers, proxies),
+        cpu=measure_cpu(results, servers, proxies, hop_cpu),
         versions=_versions(results, inventory),
         notes=_notes(results, inventory),
         failures=sorted((one for result in results for one in result.failures), key=lambda one: one.began_at),
@@ -153,13 +157,25 @@ def _proxies(results: list[ClientResult], servers: list[ServerStats]) -> list[Pr
                 readings.setdefault((proxy.hop, proxy.address), []).append(proxy)
                 continue
             # A proxy beside the client is that client's own, even where pods give all of them the same address.
-            owner = f"{result.index} {proxy.address}" if proxy.hop == "envoy-client" else proxy.address
+            owner = f"{result.index} {proxy.address}" if proxy.hop in BESIDE_CLIENTS else proxy.address
             old = best.get((proxy.hop, owner))
             if old is None or proxy.upstream_requests > old.upstream_requests:
                 best[(proxy.hop, owner)] = proxy
     gone = {backend.uid for result in results for backend in result.backends} - {server.uid for server in servers}
     sent = sum(result.warmup_requests for result in results) if gone else 0
     return [*best.values(), *(shared.combine(found, servers, sent) for found in readings.values())]
+
+
+def _hop_cpu(results: list[ClientResult]) -> dict[str, float]:
+    """CPU seconds of each process between client and servers, from the first client's start to the last one's end."""
+    readings: dict[str, list[list[float]]] = {}
+    for result in results:
+        for name, reading in result.hop_cpu.items():
+            readings.setdefault(name, []).append(reading)
+    return {
+        name: round(max(last for _, last in found) - min(first for first, _ in found), 6)
+        for name, found in sorted(readings.items())
+    }
 
 
 def _warmup(results: list[ClientResult]) -> dict[str, Any]:

@@ -97,7 +97,9 @@ class Plan:
     ``strategy`` is the parsed strategy file. ``targets`` maps the words of ``client.target`` to addresses, for example
     ``{"service": "echo:50051", "sidecar": "127.0.0.1:15001", "sidecar_admin": "127.0.0.1:9901"}``. ``dns`` is
     ``HOST:PORT`` of the DNS server that gRPC shall ask, or empty for the machine's own. ``course`` is None in the
-    scenario ``steady``, where nothing happens but the load.
+    scenario ``steady``, where nothing happens but the load. ``processes`` are the pids of what stands between client
+    and servers on this machine, by the address that ``ProxyStats`` has for it, or by a name where nobody asks it for
+    counts.
     """
 
     run: str
@@ -107,6 +109,7 @@ class Plan:
     targets: dict[str, str]
     dns: str = ""
     course: Course | None = None
+    processes: dict[str, int] = field(default_factory=dict)
 
 
 # --- what a client measured -------------------------------------------------------------------------------------------
@@ -211,7 +214,9 @@ class ProxyStats:
     """What one proxy counted for the run, from its own admin interface. ``hop`` is its name in the path.
 
     A proxy that clients share is read by each of them before its first call and after its last one: ``first`` are the
-    totals then and ``counters`` those at the end, warm-up and all. ``reading_counts``: requests that a reading adds.
+    totals then and ``counters`` those at the end, warm-up and all. ``reading_counts``: requests that a reading adds;
+    ``questions``: other requests of each client, outside of its load, that are in the last reading.
+    ``connections_only``: it forwards connections and does not see calls.
     """
 
     hop: str
@@ -223,6 +228,8 @@ class ProxyStats:
     cpu_s: float | None = None
     first: dict[str, int] | None = None
     reading_counts: int = 0
+    questions: int = 0
+    connections_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -233,6 +240,8 @@ class ClientResult:
     client 0 tried after its measured calls, and under ``channel`` of what the channel did by itself. ``proxy_stats``:
     all that the Envoy beside client 0 counted, as its admin interface writes it, for the artifacts. In a scenario:
     ``failures`` are the first 5,000 failed calls, ``latency_slots`` latencies over time, ``dns_answers`` what DNS said.
+    ``hop_cpu``: for each of the plan's processes the CPU seconds since its start, as the first measured call began and
+    as the last one had ended.
     """
 
     index: int
@@ -268,6 +277,7 @@ class ClientResult:
     slot_s: float = 1.0
     latency_slots: list[LatencySlot] = field(default_factory=list)
     dns_answers: list[DnsAnswer] = field(default_factory=list)
+    hop_cpu: dict[str, list[float]] = field(default_factory=dict)
 
 
 # --- what the world says ----------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from grpc_lb_lab.report import mesh
+from grpc_lb_lab.report.evidence import Evidence
 from grpc_lb_lab.report.reconciliation import BESIDE_SERVERS, lost_beside
 from grpc_lb_lab.report.text import count, host, listing, natural, number
 
@@ -23,15 +25,6 @@ VIA_HOPS = ("envoy-client", "envoy-server", "gateway")
 
 ADDRESS_HOPS = ("service", "port-forward")
 """Hops that work on connections and leave no header: only the address that the client connected to shows them."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What was found out about one hop, in a sentence."""
-
-    hop: str
-    proven: bool
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,8 @@ class PathProof:
 def prove_path(facts: Facts, plan: Plan) -> PathProof:
     """Compare the hops that the strategy names with those that every recorded connection and call shows."""
     wanted = list(plan.strategy.get("strategy", {}).get("hops", []))
-    evidence = [_first_leg(facts, plan, wanted), _headers(facts, wanted)]
+    evidence = mesh.evidence(facts, plan)
+    evidence += [_first_leg(facts, plan, wanted), _headers(facts, wanted)]
     evidence += [_counters(facts, hop) for hop in wanted if hop in VIA_HOPS]
     missing = [item for item in evidence if not item.proven]
     return PathProof(
@@ -90,6 +84,8 @@ def _first_leg(facts: Facts, plan: Plan, wanted: list[str]) -> Evidence:
     """Every connection of the client must end where the strategy says."""
     hop = wanted[0] if wanted else "direct"
     need = hop if hop in ADDRESS_HOPS else "other" if wanted else "replica"
+    if hop == mesh.CLIENT:  # it takes the connection on its way, and leaves no trace in its address
+        need = "replica" if plan.strategy["client"]["target"] == "headless" else "service"
     remotes = sorted({normal_address(item.remote) for item in facts.connections}, key=natural)
     if not remotes:
         return Evidence(hop, False, "the client recorded no connection, so nothing shows where its calls went")
@@ -134,7 +130,7 @@ def _counters(facts: Facts, hop: str) -> Evidence:
     total = sum(proxy.upstream_requests for proxy in proxies)
     if not proxies:
         return Evidence(hop, False, f"the counters of {hop} could not be read")
-    lost = lost_beside(facts) if hop == BESIDE_SERVERS else 0
+    lost = lost_beside(facts) if hop in BESIDE_SERVERS else 0
     if total + lost < facts.ok:
         return Evidence(hop, False, f"{hop} counted {count(total, 'request')}, fewer than the calls answered")
     gone = f"; {count(lost, 'answer')} came through those that left with their replica" if lost else ""
@@ -150,7 +146,10 @@ def _observed(facts: Facts, plan: Plan) -> list[str]:
         chains[tuple(via_hops(path.headers))] += path.requests
     chain = max(sorted(chains), key=lambda names: chains[names], default=())
     unknown = ["unknown"] if leg == "other" and not chain else []
-    return [*([leg] if leg in ADDRESS_HOPS else unknown), *chain]
+    sidecars = mesh.observed(facts)
+    if mesh.CLIENT in sidecars:
+        return [*sidecars, *chain]
+    return [*([leg] if leg in ADDRESS_HOPS else unknown), *chain, *sidecars]
 
 
 def _peers(facts: Facts) -> list[str]:

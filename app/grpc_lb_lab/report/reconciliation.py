@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from grpc_lb_lab.report.facts import Facts, ReplicaFacts
 
 
-BESIDE_SERVERS = "envoy-server"
-"""The hop whose proxies live and die with the replicas."""
+BESIDE_SERVERS = ("envoy-server", "istio-server")
+"""The hops whose proxies live and die with the replicas."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,13 @@ class Reconciliation:
 def reconcile(facts: Facts) -> Reconciliation:
     """Put the three counts side by side and explain what lies between them."""
     attempts = sum(server.attempts for server in facts.servers)
-    first_hop = facts.proxies[0].hop if facts.proxies else ""
-    requests = sum(proxy.upstream_requests for proxy in facts.proxies if proxy.hop == first_hop)
+    # A proxy that forwards connections sees no requests to count.
+    proxies = [proxy for proxy in facts.proxies if not proxy.connections_only]
+    first_hop = proxies[0].hop if proxies else ""
+    requests = sum(proxy.upstream_requests for proxy in proxies if proxy.hop == first_hop)
     server_retries = sum(server.retries for server in facts.servers)
     proxy_retries = sum(proxy.retries for proxy in facts.proxies)
-    proxy_requests = requests if facts.proxies else None
+    proxy_requests = requests if proxies else None
     problem = (
         _own_counts(facts)
         or _per_replica(facts)
@@ -98,13 +100,15 @@ def _hops(facts: Facts) -> list[tuple[str, int]]:
     """The requests that each kind of proxy counted, in the order of the call."""
     totals: dict[str, int] = {}
     for proxy in facts.proxies:
+        if proxy.connections_only:
+            continue
         totals[proxy.hop] = totals.get(proxy.hop, 0) + proxy.upstream_requests
     return list(totals.items())
 
 
 def _between(who: str, counted: int, facts: Facts, retries: int) -> str:
     """A count may lie between the answered calls and all calls with all retries."""
-    lost = _lost(facts) if who == "servers" else lost_beside(facts) if who == BESIDE_SERVERS else 0
+    lost = _lost(facts) if who == "servers" else lost_beside(facts) if who in BESIDE_SERVERS else 0
     least, most = facts.ok - lost, facts.requests + retries
     if counted < least:
         return f"{who} counted {count(counted, 'attempt')}, fewer than the {count(least, 'answered call')}"
@@ -116,7 +120,7 @@ def _between(who: str, counted: int, facts: Facts, retries: int) -> str:
 
 def lost_beside(facts: Facts) -> int:
     """Answers that came through proxies which left together with their replicas, their counters with them."""
-    known = {host(proxy.address) for proxy in facts.proxies if proxy.hop == BESIDE_SERVERS}
+    known = {host(proxy.address) for proxy in facts.proxies if proxy.hop in BESIDE_SERVERS}
     return sum(
         replica.requests
         for replica in facts.replicas

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.report.reconciliation import BESIDE_SERVERS
 from grpc_lb_lab.report.text import host
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def combine(readings: Sequence[ProxyStats], servers: Sequence[ServerStats], warm
     first = {name: min((reading.first or {}).get(name, 0) for reading in readings) for name in names}
     last = {name: max(reading.counters.get(name, 0) for reading in readings) for name in names}
     # Each client read twice, and the very first reading is no part of what came after it.
-    own = readings[0].reading_counts * (2 * len(readings) - 1)
-    beside = host(readings[0].address) if readings[0].hop == "envoy-server" else ""
+    own = readings[0].reading_counts * (2 * len(readings) - 1) + sum(reading.questions for reading in readings)
+    beside = host(readings[0].address) if readings[0].hop in BESIDE_SERVERS else ""
     warmup = sum(server.warmup_attempts for server in servers if beside in ("", server.ip))
     if not beside:
         warmup = max(warmup, warmups_sent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import UsageError
+from grpc_lb_lab.report.errors import UsageError, check_listen
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +28,9 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("--drain-delay-s", type=float, default=0.0, metavar="S", help="from NOT_SERVING to GOAWAY")
     parser.add_argument("--work-ms", type=int, default=0, metavar="N", help="how long each call takes")
     parser.add_argument("--grace-s", type=float, default=5.0, metavar="S", help="for calls in flight after GOAWAY")
+    parser.add_argument(
+        "--metrics", default="", metavar="ADDRESS:PORT", help="where Prometheus may ask; default: nowhere"
+    )
     parser.set_defaults(handler=run_server)
 
 
@@ -49,15 +52,15 @@ def run_server(arguments: argparse.Namespace) -> int:
             drain_delay_s=arguments.drain_delay_s,
             grace_s=arguments.grace_s,
             work_ms=arguments.work_ms,
+            metrics=arguments.metrics,
         )
     )
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    host, _, port = arguments.listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise UsageError(f"--listen must be ADDRESS:PORT with a port up to 65535, not {arguments.listen!r}")
+    check_listen("--listen", arguments.listen)
+    check_listen("--metrics", arguments.metrics or "127.0.0.1:0")
     if not 1 <= arguments.threads <= 1024:
         raise UsageError(f"--threads must be 1 to 1024, not {arguments.threads}")
     for name in ("max_connection_age_ms", "max_connection_age_grace_ms", "keepalive_min_interval_ms"):

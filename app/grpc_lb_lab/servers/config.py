@@ -15,7 +15,8 @@ class EchoConfig:
 
     ``listen`` is ``ADDRESS:PORT``. Empty ``pod``, ``uid`` and ``ip`` come from POD_NAME, POD_UID and POD_IP, else from
     the host name, a random UUID and the listen address. ``drain_delay_s`` is the time between NOT_SERVING and GOAWAY,
-    ``grace_s`` the time that calls in flight get after it. ``work_ms``: how long each call takes.
+    ``grace_s`` the time that calls in flight get after it. ``work_ms``: how long each call takes. ``metrics`` is where
+    Prometheus may ask (``ADDRESS:PORT``), empty: nowhere.
     """
 
     listen: str
@@ -30,6 +31,7 @@ class EchoConfig:
     drain_delay_s: float = 0.0
     grace_s: float = 5.0
     work_ms: int = 0
+    metrics: str = ""
 
 
 @dataclass(frozen=True)

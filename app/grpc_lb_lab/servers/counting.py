@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -15,13 +17,17 @@ PEERS_KEPT = 200_000  # three times the ports of one client host; beyond it `con
 
 @dataclass
 class RunCount:
-    """Counts of one run; ``attempts``, ``failed``, ``by_previous`` and ``peers`` are of the measured phase only."""
+    """Counts of one run; ``attempts``, ``failed``, ``by_previous`` and ``peers`` are of the measured phase only.
+
+    ``cpu_from``: CPU seconds that the process had used when the first measured attempt came; None before it.
+    """
 
     attempts: int = 0
     failed: int = 0
     warmup_attempts: int = 0
     by_previous: dict[int, int] = field(default_factory=dict)
     peers: set[str] = field(default_factory=set)
+    cpu_from: float | None = None
 
     @property
     def retries(self) -> int:
@@ -54,6 +60,8 @@ class Counters:
             if warmup:
                 count.warmup_attempts += 1
                 return
+            if not count.attempts:
+                count.cpu_from = time.process_time()
             count.attempts += 1
             count.by_previous[previous] = count.by_previous.get(previous, 0) + 1
             if peer not in count.peers and len(count.peers) < PEERS_KEPT:
@@ -70,9 +78,7 @@ class Counters:
         """A copy of what was counted for ``run``; zeros for a run that never came here."""
         with self._lock:
             count = self._runs.get(run, RunCount())
-            return RunCount(
-                count.attempts, count.failed, count.warmup_attempts, dict(count.by_previous), set(count.peers)
-            )
+            return dataclasses.replace(count, by_previous=dict(count.by_previous), peers=set(count.peers))
 
     def runs(self) -> list[str]:
         """The runs that are kept, oldest first."""

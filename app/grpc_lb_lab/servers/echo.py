@@ -10,6 +10,7 @@ import signal
 import time
 from concurrent import futures
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_channelz.v1 import channelz
@@ -22,8 +23,12 @@ from grpc_lb_lab.servers import others
 from grpc_lb_lab.servers.accepted import AcceptedConnections, server_ids
 from grpc_lb_lab.servers.config import EchoConfig, Identity, identify, server_options
 from grpc_lb_lab.servers.counting import Counters
+from grpc_lb_lab.servers.health import HealthServicer
 from grpc_lb_lab.servers.log import log
 from grpc_lb_lab.servers.service import SERVICE, EchoService
+
+if TYPE_CHECKING:
+    from grpc_lb_lab.metrics import MetricsServer
 
 QUIET_S = 0.2
 LOOK_S = 0.02
@@ -39,7 +44,7 @@ class EchoServer:
     identity: Identity
     server: grpc.Server
     service: EchoService
-    health: health.HealthServicer
+    health: HealthServicer
     port: int
 
     def drain(self) -> None:
@@ -89,7 +94,7 @@ def start(config: EchoConfig, service_class: type[EchoService] = EchoService) ->
     accepted = AcceptedConnections(min(server_ids() - known))
     identity = identify(config)
     service = service_class(identity, Counters(), accepted, config.work_ms / 1000)
-    health_service = health.HealthServicer()
+    health_service = HealthServicer()
     health_service.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
 
     def set_ready(ready: bool) -> None:
@@ -118,9 +123,26 @@ def serve(config: EchoConfig) -> None:
     # that comes early waits, and that the threads of gRPC, which inherit the mask, take none.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     echo = start(config)
+    offer_metrics(echo)
     signal.sigwait(STOP_SIGNALS)
     echo.drain()
     echo.log_stats()
+
+
+def offer_metrics(echo: EchoServer) -> MetricsServer | None:
+    """Let Prometheus ask, where the configuration says; a port that is taken is a line in the log, and no more."""
+    if not echo.config.metrics:
+        return None
+    # Here, not above: a server that nobody watches shall not load the library.
+    from grpc_lb_lab.metrics import MetricsServer, taken
+
+    try:
+        server = MetricsServer(echo.config.metrics, echo.service.handled.collect)
+    except OSError as error:
+        log("metrics", problem=taken(echo.config.metrics, error))
+        return None
+    log("metrics", address=echo.config.metrics, port=server.port)
+    return server
 
 
 def _listen(server: grpc.Server, address: str) -> int:

@@ -11,7 +11,9 @@ from google.protobuf.message import DecodeError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 from grpc_lb_lab.servers import signals
 from grpc_lb_lab.servers.faults import FOR_MOST_MS, Fault, Faults
+from grpc_lb_lab.servers.handled import Handled, Method
 from grpc_lb_lab.servers.log import log
+from grpc_lb_lab.servers.others import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from grpc_lb_lab.servers.counting import Counters, RunCount
 
 SERVICE = "echo.v1.EchoService"
+
+ECHO, ECHO_STREAM = Method(SERVICE, "Echo"), Method(SERVICE, "EchoStream", "server_stream")
+STATS, SET_FAULT = Method(SERVICE, "Stats"), Method(SERVICE, "SetFault")
+OTHERS = {service: Method(service, name) for service, name in METHODS.items()}
+clock = time.perf_counter
 
 # Headers that say which way a call came. A closed list: what else travels in headers is nobody's business.
 PATH_HEADERS = frozenset(
@@ -78,6 +85,7 @@ class EchoService:
         """Answer as ``identity``, each call after ``work_s``; without ``accepted`` the stats name no connections."""
         self.counters = counters
         self._work_s = work_s
+        self.handled = Handled([ECHO, ECHO_STREAM, STATS, SET_FAULT, *OTHERS.values()])
         self.faults = Faults()
         self._accepted = accepted
         self._backend = echo_pb2.Backend(
@@ -110,6 +118,8 @@ class EchoService:
 
     def echo(self, request: bytes, context: grpc.ServicerContext, service: str = SERVICE) -> bytes:
         """``Echo``, serialised request to serialised reply; ``service`` is the one that was called."""
+        began, method = clock(), OTHERS.get(service, ECHO)
+        self.handled.begin(method)
         peer = context.peer()
         attempt = read_headers(context.invocation_metadata())
         self.counters.begin(attempt.run, peer, attempt.previous, attempt.warmup)
@@ -123,6 +133,7 @@ class EchoService:
             return reply
         finally:
             self.counters.end(attempt.run, failed, attempt.warmup)
+            self.handled.end(method, _code(context) if failed else "OK", clock() - began)
 
     def answer(self, request: bytes, peer: str, attempt: Attempt, context: grpc.ServicerContext) -> bytes:
         """The reply bytes for one attempt that has been counted."""
@@ -134,6 +145,8 @@ class EchoService:
 
     def echo_stream(self, request: echo_pb2.EchoStreamRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
         """``EchoStream``: ``count`` replies, ``interval_ms`` apart; ends early when the caller has gone."""
+        began = clock()
+        self.handled.begin(ECHO_STREAM)
         peer = context.peer()
         attempt = read_headers(context.invocation_metadata())
         self.counters.begin(attempt.run, peer, attempt.previous, attempt.warmup)
@@ -152,19 +165,27 @@ class EchoService:
             failed = False
         finally:
             self.counters.end(attempt.run, failed, attempt.warmup)
+            self.handled.end(ECHO_STREAM, _code(context) if failed else "OK", clock() - began)
 
     def stats(self, request: echo_pb2.StatsRequest, context: grpc.ServicerContext) -> echo_pb2.StatsReply:  # noqa: ARG002
         """``Stats``: what was counted for the run, zeros when it never came here."""
-        return self.describe(request.run, self.counters.snapshot(request.run))
+        began = clock()
+        self.handled.begin(STATS)
+        reply = self.describe(request.run, self.counters.snapshot(request.run))
+        self.handled.end(STATS, "OK", clock() - began)
+        return reply
 
     def set_fault(self, request: echo_pb2.FaultRequest, context: grpc.ServicerContext) -> echo_pb2.FaultReply:
         """``SetFault``: from the reply on, this replica has the fault."""
+        began = clock()
+        self.handled.begin(SET_FAULT)
         fault = Fault(request.unready, request.delay_ms / 1000, request.fail_code, request.service)
         problem = fault.problem()
         if request.for_ms > FOR_MOST_MS:
             problem = f"for_ms must be at most {FOR_MOST_MS}: a fault must end by itself"
         if request.stop_ms > FOR_MOST_MS:
             problem = f"stop_ms must be at most {FOR_MOST_MS}: a fault must end by itself"
+        self.handled.end(SET_FAULT, "INVALID_ARGUMENT" if problem else "OK", clock() - began)
         if problem:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
         if request.crash or request.stop_ms:
@@ -185,6 +206,7 @@ class EchoService:
 
     def describe(self, run: str, count: RunCount) -> echo_pb2.StatsReply:
         """``count`` as the reply of ``Stats``."""
+        cpu_s = time.process_time()
         return echo_pb2.StatsReply(
             backend=self._backend,
             run=run,
@@ -194,9 +216,10 @@ class EchoService:
             warmup_attempts=count.warmup_attempts,
             connections=len(count.peers),
             peer_hosts=count.peer_hosts(),
-            cpu_seconds=time.process_time(),
+            cpu_seconds=cpu_s,
             attempts_by_previous=count.by_previous,
             connections_accepted=self._accepted.look() if self._accepted else 0,
+            run_cpu_seconds=0.0 if count.cpu_from is None else cpu_s - count.cpu_from,
         )
 
     def _new_reply(self, key: tuple[bytes, str, tuple[tuple[str, str], ...]], context: grpc.ServicerContext) -> bytes:
@@ -212,3 +235,11 @@ class EchoService:
             self._replies.clear()
         self._replies[key] = reply.SerializeToString()
         return self._replies[key]
+
+
+def _code(context: grpc.ServicerContext) -> str:
+    """The name of the code that a failed call was ended with; a caller that has gone ended it by itself."""
+    code = context.code()  # type: ignore[attr-defined]
+    if isinstance(code, grpc.StatusCode):
+        return code.name
+    return "UNKNOWN" if context.is_active() else "CANCELLED"

@@ -8,13 +8,13 @@ and changes nothing.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local import programs
 from grpc_lb_lab.report.errors import UsageError
 from grpc_lb_lab.report.model import Load, to_dict
-from grpc_lb_lab.settings import clusters, names, scenarios, values
+from grpc_lb_lab.settings import clusters, mesh, names, scenarios, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
 from grpc_lb_lab.settings.values import RefusedError
@@ -64,6 +64,7 @@ class Settings:
     worlds: list[str]
     notes: list[str]
     course: Course | None = None
+    istio: mesh.Istio = field(default_factory=mesh.Istio)
 
     def facts(self) -> dict[str, Any]:
         """Return plain data for a playbook."""
@@ -114,8 +115,9 @@ def validate(
         course = reader.attempt("lab_scenario", lambda _: _course(scenario, strategy, load.seed))
     if scenario and course:
         reader.problems += scenarios.problems(scenario, course, load, clusters.MAX_REPLICAS[cluster])
+    settled, mesh_notes = mesh.apply(reader, strategy)
     settings = Settings(
-        strategy=strategy or {},
+        strategy=settled or {},
         strategy_name=str(raw.get("lab_strategy")),
         strategy_file=str(catalogue.path(str(raw.get("lab_strategy")))),
         scenario=str(name),
@@ -128,8 +130,9 @@ def validate(
         artifacts_dir=str(reader.value("lab_artifacts_dir", values.WritableFolder(repo), repo / "artifacts")),
         state_dir=str(reader.value("lab_state_dir", values.WritableFolder(repo), repo / ".lab")),
         worlds=list(offered) if wanted == "auto" else [cluster],
-        notes=_notes(strategy, given),
+        notes=[*_notes(strategy, given), *mesh_notes],
         course=course,
+        istio=mesh.read(reader, repo),
     )
     if reader.problems:
         raise UsageError("\n".join(dict.fromkeys(reader.problems)))

@@ -24,6 +24,51 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 grpc-lb-lab/strategy: {{ .Values.strategy.name }}
 {{- end }}
 
+{{/* Not empty: Istio is to inject something into this pod. */}}
+{{- define "grpc-echo.inMesh" -}}
+{{- $mesh := .Values.mesh | default dict }}
+{{- if eq .Values.part "servers" }}
+{{- if eq (get $mesh "proxy") "sidecar" }}yes{{ end }}
+{{- else if and $mesh (ne (get $mesh "pitfall") "injection-off") }}yes{{ end }}
+{{- end }}
+
+{{/* Labels of a pod. The namespace's label asks Istio in, and so this says no where the strategy has no mesh. */}}
+{{- define "grpc-echo.podLabels" -}}
+{{ include "grpc-echo.labels" . }}
+{{- if not (include "grpc-echo.inMesh" .) }}
+sidecar.istio.io/inject: "false"
+{{- end }}
+{{- end }}
+
+{{/*
+What a pod in the mesh tells Istio. A sidecar counts, beside what it always does, for the clusters and listeners of the
+calls: the report's proof.
+*/}}
+{{- define "grpc-echo.meshAnnotations" -}}
+{{- if include "grpc-echo.inMesh" . }}
+{{- if eq .Values.mesh.proxy "sidecar" -}}
+proxy.istio.io/config: {{ dict "proxyStatsMatcher" (dict "inclusionRegexps" (list (printf "cluster[.](outbound|inbound)[|]%d[|].*" (int .Values.port)))) | toJson | squote }}
+{{- else -}}
+inject.istio.io/templates: grpc-agent
+proxy.istio.io/config: '{"holdApplicationUntilProxyStarts": true}'
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+The DestinationRule's trafficPolicy. The pitfall ignored-field asks for outlier detection under the name that it had
+once: Istio still accepts it and no longer reads it.
+*/}}
+{{- define "grpc-echo.trafficPolicy" -}}
+{{- $rule := deepCopy .Values.mesh.destinationRule }}
+{{- if eq (get .Values.mesh "pitfall") "ignored-field" }}
+{{- $outliers := $rule.outlierDetection }}
+{{- $_ := set $outliers "consecutiveErrors" $outliers.consecutive5xxErrors }}
+{{- $_ := unset $outliers "consecutive5xxErrors" }}
+{{- end }}
+{{- toYaml $rule }}
+{{- end }}
+
 {{/* What every pod says about itself beside its containers: no root, and no rights but for who has an `account`. */}}
 {{- define "grpc-echo.pod" -}}
 serviceAccountName: {{ .account | default (ternary "echo" .Release.Name (eq .Values.part "servers")) }}
@@ -64,6 +109,18 @@ capabilities: {drop: [ALL]}
 {{- get (dict "lookaside" "50052" "xds" "50053") .Values.controlPlane }}
 {{- end }}
 
+{{/* Where server and client answer Prometheus; app/grpc_lb_lab/local/addresses.py has the same. */}}
+{{- define "grpc-echo.metricsPort" -}}
+{{- if eq (int .Values.port) 9464 }}9465{{ else }}9464{{ end }}
+{{- end }}
+
+{{/* What tells a Prometheus with the usual pod discovery to ask, and where. */}}
+{{- define "grpc-echo.scrape" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ include "grpc-echo.metricsPort" . | quote }}
+prometheus.io/path: /metrics
+{{- end }}
+
 {{/* The port of a server that has an Envoy beside it; the Envoy has the port of the Services. */}}
 {{- define "grpc-echo.portBehind" -}}
 {{- if eq (int .Values.port) 50061 }}50062{{ else }}50061{{ end }}
@@ -80,6 +137,7 @@ capabilities: {drop: [ALL]}
 - --listen=0.0.0.0:{{ int .Values.port }}
 {{- end }}
 - --drain-delay-s={{ $server.drainS | default 0 }}
+- --metrics=0.0.0.0:{{ include "grpc-echo.metricsPort" . }}
 {{- with $keepalive.minIntervalMs }}
 - --keepalive-min-interval-ms={{ int64 . }}
 {{- end }}

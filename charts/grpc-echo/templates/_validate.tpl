@@ -32,6 +32,16 @@
 {{- if and (or $plane (has .Values.client.target (list "lookaside" "xds"))) (ne $plane .Values.client.target) }}
 {{- $messages = append $messages (printf "controlPlane and client.target must be the same, not %q and %s" $plane .Values.client.target) }}
 {{- end }}
+{{- $mesh := .Values.mesh | default dict }}
+{{- if ne (eq .Values.client.target "mesh") (eq (get $mesh "proxy") "grpc-agent") }}
+{{- $messages = append $messages (printf "client.target mesh and mesh.proxy grpc-agent go together, not %s and %q" .Values.client.target (get $mesh "proxy")) }}
+{{- end }}
+{{- if and $mesh.pitfall (not (has $mesh.pitfall ($mesh.pitfalls | default list))) }}
+{{- $messages = append $messages (printf "mesh.pitfall: %s is none of mesh.pitfalls" $mesh.pitfall) }}
+{{- end }}
+{{- if and (has "ignored-field" ($mesh.pitfalls | default list)) (not (dig "outlierDetection" "consecutive5xxErrors" "" ($mesh.destinationRule | default dict))) }}
+{{- $messages = append $messages "mesh.pitfalls: ignored-field needs destinationRule.outlierDetection.consecutive5xxErrors" }}
+{{- end }}
 {{- if and (eq .Values.part "load") (has .Values.client.target (list "gateway" "port-forward")) }}
 {{- $messages = append $messages (printf "client.target is %s: the client runs outside the cluster, so there is no load to install" .Values.client.target) }}
 {{- end }}

@@ -152,3 +152,30 @@ def test_timeline_counts_a_gap_as_length():
     assert timeline.interval_s == pytest.approx(3.2)
     assert [bucket.ok for bucket in timeline.buckets()] == [1, 1]
     assert timeline.next_edge(EPOCH) > EPOCH
+
+
+def test_histogram_up_to_bounds():
+    draw = random.Random(3)
+    values = [draw.lognormvariate(-8, 1.5) for _ in range(5_000)]
+    fast = FastHistogram()
+    for value in values:
+        fast.record(value)
+    bounds = (1e-4, 3e-4, 1e-3, 0.01, 1.0)
+    counts, seconds = fast.up_to(bounds)
+    assert counts == [pytest.approx(sum(value <= bound for value in values), abs=15) for bound in bounds]
+    assert counts[-1] == 5_000
+    assert seconds == pytest.approx(sum(values), rel=0.01)
+    assert FastHistogram().up_to(bounds) == ([0] * 5, 0)
+
+
+def test_answered_counts_what_is_folded_and_what_is_not():
+    recorder = Recorder(2, EPOCH, 0.0)
+    for call in range(5):
+        recorder.record_ok(call % 2, 0.0, 0.001, reply(f"uid-{call % 2}"))
+    recorder.fold(0.002)
+    recorder.record_ok(0, 0.002, 0.003, reply("uid-0"))
+    recorder.record_failed(0.002, 0.003, "UNAVAILABLE")
+    before = recorder.timeline.buckets()
+    assert recorder.answered() == {"pod of uid-0": 4, "pod of uid-1": 2}
+    assert recorder.timeline.buckets() == before
+    assert recorder.pods() == {"10.0.0.1": "pod of uid-1"}

@@ -167,7 +167,9 @@ def test_the_documented_role_grants_what_is_asked_for() -> None:
     assert [right for right in namespace.RIGHTS if not is_granted(right, rules)] == []
     assert not is_granted(("create", "rbac.authorization.k8s.io", "roles", ""), rules)
     more = documented_rules("grpc-lb-lab-control-planes")
-    both = [*rules, *more]
+    mesh = documented_rules("grpc-lb-lab-mesh")
+    assert [right for right in namespace.MESH_RIGHTS if not is_granted(right, mesh)] == []
+    both = [*rules, *more, *mesh]
     assert [right for right in namespace.CONTROL_PLANE_RIGHTS if not is_granted(right, both)] == []
     assert {resource for rule in more for resource in rule["resources"]} == {"roles", "rolebindings"}
     assert not any("*" in rule[key] for rule in both for key in ("verbs", "resources", "apiGroups"))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from grpc_lb_lab.local import scrape_targets
 from grpc_lb_lab.local.addresses import Block
+from grpc_lb_lab.local.events import EventLog
 from grpc_lb_lab.local.load_files import LoadFolder, client_plan, progress, read_plan
+from grpc_lb_lab.local.member import Member
 from grpc_lb_lab.report.errors import ArtifactError, UsageError
 from grpc_lb_lab.report.model import Load, Plan, to_dict
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 PLAN = Plan(run="r1", scenario="steady", strategy={"client": {}}, load=Load(), targets={"service": "elsewhere:1"})
 
@@ -74,3 +78,22 @@ def test_progress_is_the_sum_of_each_clients_last_word(tmp_path: Path) -> None:
     assert progress([first, second, tmp_path / "2.log"]) == (407, 1001)
     second.write_text("progress 1 7\n")
     assert progress([second]) == (7, 0)
+
+
+def test_prometheus_is_told_of_replicas_that_count_and_of_the_clients(tmp_path: Path) -> None:
+    def member(index: int, state: Any) -> Member:
+        return Member(f"echo-{index}", f"uid-{index}", f"127.78.1.{index}", 50051, cast("Any", None), state=state)
+
+    members = [member(1, "ready"), member(2, "terminating"), member(3, "starting"), member(4, "ended")]
+    events = EventLog()
+    path = tmp_path / "metrics.json"
+    scrape_targets.write(path, Block(78), members, 2, events)
+    told = json.loads(path.read_text())
+    assert [(one["targets"], one["labels"]) for one in told] == [
+        (["127.78.1.1:9464"], {"role": "server", "pod": "echo-1"}),
+        (["127.78.1.3:9464"], {"role": "server", "pod": "echo-3"}),
+        (["127.78.2.1:9464"], {"role": "client", "pod": "client-0"}),
+        (["127.78.2.2:9464"], {"role": "client", "pod": "client-1"}),
+    ]
+    scrape_targets.write(tmp_path / "gone" / "metrics.json", Block(78), members, 2, events)
+    assert [event.kind for event in events.last(9)] == ["metrics-stale"]

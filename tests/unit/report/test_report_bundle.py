@@ -19,8 +19,13 @@ from grpc_lb_lab.report.errors import ArtifactError
 from grpc_lb_lab.report.files import read_as, write_text
 from grpc_lb_lab.report.model import from_dict, to_dict
 from grpc_lb_lab.report.render.charts import FAILED, timeline_chart, timeline_spans
+from grpc_lb_lab.report.render.cpu import cpu_chart
+from grpc_lb_lab.report.render.html import render_html, render_index
 from grpc_lb_lab.report.render.junit import render_junit
+from grpc_lb_lab.report.render.lines import cpu_line
+from grpc_lb_lab.report.render.markdown import render_markdown
 from grpc_lb_lab.report.render.summary_markdown import render_summary_markdown
+from grpc_lb_lab.report.render.summary_terminal import render_summary_terminal
 from grpc_lb_lab.report.render.vega import draw
 from grpc_lb_lab.report.summary import Summary, summarize_cells
 
@@ -150,6 +155,26 @@ def test_summary_markdown_puts_what_failed_first():
     assert "skewed, not even" in text
 
 
+def test_the_terminal_says_why_a_cell_did_not_pass():
+    files = [
+        CellFiles("a-good/steady", {0: data_of(paced(0.5))}),
+        CellFiles("broken/steady", {0: None}, error="evil \x1b[31m " + "very " * 100),
+        CellFiles("z-bad/steady", {0: data_of(paced(0.5, (800, 50, 50, 50, 50)))}),
+    ]
+    summary = summarize_cells("run", files)
+    plain = render_summary_terminal(summary)
+    assert plain.splitlines()[0] == summary.headline == "3 cells: 1 passed, 1 failed, 1 invalid"
+    assert "\x1b" not in plain
+    assert max(map(len, plain.splitlines())) <= 80
+    assert "  a-good               steady       PASS: even, as expected\n  broken" in plain
+    assert plain.count("very") < 60
+    assert plain.splitlines()[-2].startswith("    ")
+    coloured = render_summary_terminal(summary, colour=True)
+    assert "\x1b[1;31mFAIL: expected even, observed skewed\x1b[0m" in coloured
+    assert "\x1b[1;33mINVALID: no report\x1b[0m" in coloured
+    assert "\x1b[1;32mPASS: even, as expected\x1b[0m" in coloured
+
+
 def test_cpu_of_every_process_a_call():
     one = made.client([[200] * 5], cpu_s=0.1)
     servers = [dataclasses.replace(server, run_cpu_s=0.04) for server in one.servers]
@@ -177,6 +202,46 @@ def test_a_saturated_core_is_named(cpu_s, said):
     assert (report.cpu.saturated != "") is said
     if said:
         assert report.cpu.saturated.endswith("client 0 used 92 % of a core while the load ran.")
+
+
+def test_a_saturated_server_or_forwarder_is_named_in_every_view():
+    servers = [dataclasses.replace(one, run_cpu_s=0.01) for one in made.client([[200] * 5]).servers]
+    servers[2] = dataclasses.replace(servers[2], run_cpu_s=0.47)
+    report = build_report(made.plan(requests=1000), made.inventory(), [made.client([[200] * 5], servers=servers)])
+    words = "One saturated core explains the calls a second: echo-2 used 94 % of a core while the load ran."
+    assert report.cpu.saturated == words
+    index = summarize_cells("run", [CellFiles("headless/steady", {0: data_of(report)})])
+    for page in (render_html(report), render_index(index), render_markdown(report)):
+        assert words in page
+    assert "| 300 / – / 510\\* |" in render_summary_markdown(index)
+    full = build_report(
+        made.plan(requests=1000), made.inventory(), [made.client([[200] * 5], hop_cpu={"the port-forward": [0, 0.46]})]
+    )
+    assert "the port-forward used 92 %" in full.cpu.saturated
+    assert "proxies 460 µs" in cpu_line(full)
+
+
+def cpu_cell(name, cpu, path=()):
+    parts = dict(zip(("client_us", "proxies_us", "servers_us"), cpu, strict=True))
+    return dataclasses.replace(only(repeated(paced(0.5))), strategy=name, path=["client", *path, "server"], **parts)
+
+
+def test_cpu_chart_shows_every_part_and_says_what_it_lacks():
+    cells = [
+        cpu_cell("kind-envoy", (100, None, 170), ["envoy-client"]),
+        cpu_cell("envoy", (100, 110, 170), ["envoy-client"]),
+        cpu_cell("headless", (80, None, 120)),
+        cpu_cell("old", (50, None, None)),
+    ]
+    rows = cpu_chart(cells).spec["data"]["values"]
+    told = {row["name"]: row["words"] for row in rows if row["words"]}
+    assert list(told.items()) == [
+        ("headless", "200 µs"), ("envoy", "380 µs"), ("old", "50 µs  (servers not measured)"),
+        ("kind-envoy", "270 µs  (proxies not measured)"),
+    ]  # fmt: skip
+    assert [row["end"] - row["begin"] for row in rows if row["name"] == "envoy"] == [100, 110, 170]
+    assert cpu_chart(cells[:1]) is None
+    assert "from headless with 200 µs to kind-envoy with 270 µs" in cpu_chart(cells).description
 
 
 def test_unknown_servers_cpu_reads_as_none():

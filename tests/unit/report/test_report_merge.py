@@ -168,3 +168,32 @@ def test_latency_of_nothing_and_of_nonsense():
     for text in ("nonsense", "HISTFAAAACJ4nJNpmSzMwMDAzAABMJoRRCgfdmOw", "é"):
         with pytest.raises(LabError, match="latency histogram"):
             latency.decode(text)
+
+
+def test_cpu_of_shared_proxies_is_that_between_all_clients_first_and_last_call():
+    gateway, sidecar = "127.77.0.20:9901", "127.77.2.{}:15001"
+    proxies = [dataclasses.replace(made.envoy(500, address=sidecar.format(i)), cpu_s=None) for i in (1, 2)]
+    shared = dataclasses.replace(made.envoy(0, address=gateway), hop="gateway", first={}, counters={}, cpu_s=None)
+    results = [
+        made.client([[100] * 5], proxies=[proxies[0], shared],
+                    hop_cpu={gateway: [3.0, 3.4], sidecar.format(1): [1.0, 1.1], "the port-forward": [0.0, 0.01]}),
+        made.client([[100] * 5], index=1, proxies=[proxies[1], shared],
+                    hop_cpu={gateway: [3.1, 3.5], sidecar.format(2): [2.0, 2.2], "the port-forward": [0.005, 0.02]}),
+    ]  # fmt: skip
+    facts = merge(results, made.inventory())
+    assert {proxy.address: proxy.cpu_s for proxy in facts.proxies} == {
+        gateway: 0.5, sidecar.format(1): 0.1, sidecar.format(2): 0.2,
+    }  # fmt: skip
+    assert facts.cpu.proxies_s == 0.82
+    assert [one.name for one in facts.cpu.busiest if one.role == "proxy"] == ["gateway"]
+
+
+def test_a_proxy_without_a_reading_leaves_all_proxies_unknown():
+    proxies = [dataclasses.replace(made.envoy(500, address=f"127.77.2.{i}:15001"), cpu_s=None) for i in (1, 2)]
+    results = [
+        made.client(
+            [[100] * 5], index=i, proxies=[proxies[i]], hop_cpu={proxies[0].address: [1.0, 1.1]} if not i else {}
+        )
+        for i in range(2)
+    ]
+    assert merge(results, made.inventory()).cpu.proxies_s is None

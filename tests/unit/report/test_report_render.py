@@ -299,7 +299,8 @@ def test_summary():
         ("service", "pinned", 0.0),
     ]
     text = render_summary_markdown(summary)
-    row = "| ✅ | envoy | steady | even | 5 of 5 | 2,000 | ±0 % | 0.71 ms | 1.02 ms | 0 | 1 | 300 µs | What to do. |"
+    figures = "2,000 | ±0 % | 0.71 ms | 1.02 ms | 0 | 1 | 300 / 200 / –"
+    row = f"| ✅ | envoy | steady | even | 5 of 5 | {figures} | What to do. |"
     assert row in text
     assert "- **service** · steady · PASS: pinned, as expected. All 1,000 calls went to one of 5 replicas" in text
 

@@ -71,6 +71,22 @@ def test_counts_by_run_and_phase(stub):
     assert counted.cpu_seconds > 0
 
 
+def test_cpu_of_a_run_counts_from_its_first_measured_attempt(stub):
+    """What the server did before, and in the warm-up, is not the run's."""
+    end = time.process_time() + 0.2
+    while time.process_time() < end:
+        stub.Echo(echo_pb2.EchoRequest(), metadata=(*RUN, ("x-lab-phase", "warmup")))
+    assert stats(stub).run_cpu_seconds == 0
+    stub.Echo(echo_pb2.EchoRequest(), metadata=RUN)
+    begun = stats(stub).run_cpu_seconds
+    assert 0 < begun < 0.1
+    end = time.process_time() + 0.2
+    while time.process_time() < end:
+        stub.Echo(echo_pb2.EchoRequest(), metadata=RUN)
+    assert begun + 0.2 <= stats(stub).run_cpu_seconds < stats(stub).cpu_seconds
+    assert stats(stub, "never").HasField("run_cpu_seconds")
+
+
 def test_connections_per_run_and_accepted(start_echo, connect):
     server = start_echo()
     stubs = [echo_pb2_grpc.EchoServiceStub(connect(server)) for _ in range(3)]

@@ -68,5 +68,15 @@ def _channel(figures: dict[str, Any]) -> str:
     )
 
 
-TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {"keys-move": _keys_move, "channel": _channel}
+def _mesh(figures: dict[str, Any]) -> str:
+    certified, calls = figures["calls_with_certificate"], figures["calls"]
+    shares = "all" if certified == calls else f"{number(certified)} of"
+    tls = f"mutual TLS for {shares} {count(calls, 'call')}" if certified else f"no mutual TLS in {count(calls, 'call')}"
+    who = f" from {', '.join(figures['clients'])}" if figures["clients"] else ""
+    protocols = {"http2": "HTTP/2 by the port's name", "guessed": "HTTP/2 guessed", "tcp": "TCP, not HTTP/2"}
+    words = [f"{tls}{who}", f"{count(figures['handshakes'], 'handshake')}", f"servers accept {figures['mode']}"]
+    return ", ".join([*words, *([protocols[figures["protocol"]]] if "protocol" in figures else [])])
+
+
+TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {"keys-move": _keys_move, "channel": _channel, "mesh": _mesh}
 """How the figures of a probe are told; others are listed as they are."""

@@ -14,6 +14,7 @@ from grpc_lb_lab.report import course_repeats, text
 from grpc_lb_lab.report.render import charts, course, course_charts, lines
 from grpc_lb_lab.report.render.cost import cost_chart
 from grpc_lb_lab.report.render.course_table import RULE, course_tables
+from grpc_lb_lab.report.render.cpu import cpu_chart
 from grpc_lb_lab.report.render.vega import draw
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ HOP_WORDS = {
     "service": "Service (connection)",
     "envoy-client": "Envoy beside the client",
     "envoy-server": "Envoy beside the server",
+    "istio-client": "Istio beside the client",
+    "istio-server": "Istio beside the server",
     "gateway": "gateway",
     "port-forward": "port-forward",
     "unknown": "unknown",
@@ -78,6 +81,7 @@ def render_index(summary: Summary) -> str:
         cost=_draw(cost_chart(summary.cells), "cost"),
         courses=course_tables(summary.cells),
         course_rule=RULE,
+        cpu=_draw(cpu_chart(summary.cells), "cpu"),
         troubled=sorted((cell for cell in summary.cells if cell.status != "pass"), key=lambda cell: cell.status),
         loads=len({cell.load for cell in summary.cells if cell.load}),
         scenarios=sorted({cell.scenario for cell in summary.cells}),

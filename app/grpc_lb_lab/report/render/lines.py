@@ -69,9 +69,8 @@ def connections_line(report: Report) -> str:
 def cpu_line(report: Report) -> str:
     """CPU time a call cost: client, proxies, servers; ``–`` where nobody measured it."""
     cpu = report.cpu
-    proxies = (
-        f", proxies {microseconds(cpu.proxies_us_per_call)}" if report.reconciliation.proxy_requests is not None else ""
-    )
+    passed = report.reconciliation.proxy_requests is not None or cpu.proxies_us_per_call is not None
+    proxies = f", proxies {microseconds(cpu.proxies_us_per_call)}" if passed else ""
     return f"client {microseconds(cpu.client_us_per_call)}{proxies}, servers {microseconds(cpu.servers_us_per_call)}"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from grpc_lb_lab.report.render.course_table import RULE, course_tables
 from grpc_lb_lab.report.render.markdown import escape, table
-from grpc_lb_lab.report.text import against, microseconds, milliseconds, number
+from grpc_lb_lab.report.text import against, milliseconds, number
 
 if TYPE_CHECKING:
     from grpc_lb_lab.report.cells import Cell
@@ -22,7 +22,7 @@ MAX_CAUSE = 1_000
 ICONS = {"pass": "✅", "fail": "❌", "invalid": "⚠️"}
 HEADER = [
     "", "strategy", "scenario", "class", "servers hit", "calls/s", "against baseline", "p50", "p99", "failed",
-    "connections", "client CPU a call", "advice",
+    "connections", "CPU a call, µs: client / proxies / servers", "advice",
 ]  # fmt: skip
 _ORDER = {"fail": 0, "invalid": 1, "pass": 2}
 
@@ -67,7 +67,7 @@ def _row(cell: Cell) -> list[str]:
         milliseconds(cell.p99_ms) + _range(cell, "p99_ms", 2),
         number(cell.failed),
         number(cell.connections),
-        microseconds(cell.client_us) + ("\\*" if cell.saturated else ""),
+        cell.cpu_words + ("\\*" if cell.saturated else ""),
         escape(cell.advice),
     ]
 

@@ -60,7 +60,7 @@ class StatsRequest(_message.Message):
     def __init__(self, run: _Optional[str] = ...) -> None: ...
 
 class StatsReply(_message.Message):
-    __slots__ = ("backend", "run", "attempts", "retries", "failed", "warmup_attempts", "connections", "peer_hosts", "cpu_seconds", "attempts_by_previous", "connections_accepted")
+    __slots__ = ("backend", "run", "attempts", "retries", "failed", "warmup_attempts", "connections", "peer_hosts", "cpu_seconds", "attempts_by_previous", "connections_accepted", "run_cpu_seconds")
     class AttemptsByPreviousEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,7 @@ class StatsReply(_message.Message):
     CPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_BY_PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    RUN_CPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
     backend: Backend
     run: str
     attempts: int
@@ -90,7 +91,8 @@ class StatsReply(_message.Message):
     cpu_seconds: float
     attempts_by_previous: _containers.ScalarMap[int, int]
     connections_accepted: int
-    def __init__(self, backend: _Optional[_Union[Backend, _Mapping]] = ..., run: _Optional[str] = ..., attempts: _Optional[int] = ..., retries: _Optional[int] = ..., failed: _Optional[int] = ..., warmup_attempts: _Optional[int] = ..., connections: _Optional[int] = ..., peer_hosts: _Optional[_Iterable[str]] = ..., cpu_seconds: _Optional[float] = ..., attempts_by_previous: _Optional[_Mapping[int, int]] = ..., connections_accepted: _Optional[int] = ...) -> None: ...
+    run_cpu_seconds: float
+    def __init__(self, backend: _Optional[_Union[Backend, _Mapping]] = ..., run: _Optional[str] = ..., attempts: _Optional[int] = ..., retries: _Optional[int] = ..., failed: _Optional[int] = ..., warmup_attempts: _Optional[int] = ..., connections: _Optional[int] = ..., peer_hosts: _Optional[_Iterable[str]] = ..., cpu_seconds: _Optional[float] = ..., attempts_by_previous: _Optional[_Mapping[int, int]] = ..., connections_accepted: _Optional[int] = ..., run_cpu_seconds: _Optional[float] = ...) -> None: ...
 
 class FaultRequest(_message.Message):
     __slots__ = ("unready", "delay_ms", "fail_code", "service", "for_ms", "crash", "stop_ms")

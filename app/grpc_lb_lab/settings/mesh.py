@@ -1,0 +1,113 @@
+"""The variables of a mesh: which Istio, from where, and what a run changes of the strategy's own settings."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from grpc_lb_lab.settings import values
+from grpc_lb_lab.settings.values import RefusedError
+
+if TYPE_CHECKING:
+    from grpc_lb_lab.settings.reader import Reader
+
+VERSION = "1.31.1"
+CHARTS = "https://blob.istio.io/istio-release/charts"
+MTLS = ("PERMISSIVE", "STRICT")
+PITFALLS = ("injection-off", "unnamed-port", "tcp-port", "headless-in-mesh", "ignored-field")
+PARTS = ("base", "istiod")
+
+# 1.31 only: which Kubernetes a version supports is known to the lab (kubernetes/istio.py), not to the charts.
+_VERSION = values.Pattern(re.compile(r"1\.31\.[0-9]{1,2}"), f"allowed is 1.31.N, such as {VERSION}")
+_URL = re.compile(r"(https?|oci)://[^\s]+")
+
+
+@dataclass(frozen=True)
+class Istio:
+    """The Istio that the lab installs where there is none. ``values`` go to the chart istiod."""
+
+    version: str = VERSION
+    charts: str = CHARTS
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Where the charts base and istiod are: a URL, or a folder that holds both."""
+
+    base: Path
+
+    def parse(self, value: Any) -> str:
+        """Return the URL without a slash at its end, or the absolute path."""
+        if isinstance(value, str) and _URL.fullmatch(value):
+            return value.rstrip("/")
+        allowed = "allowed is a URL (https://… or oci://…) or a folder that holds the charts base and istiod"
+        try:
+            folder = values.ExistingFolder(self.base).parse(value)
+        except RefusedError as refused:
+            raise RefusedError(allowed) from refused
+        missing = [part for part in PARTS if not (folder / part / "Chart.yaml").is_file()]
+        if missing:
+            raise RefusedError(f"{missing[0]}/Chart.yaml is not in there; {allowed}")
+        return str(folder)
+
+
+@dataclass(frozen=True)
+class ChartValues:
+    """Values of a chart: a map, or the path of a YAML file that holds one."""
+
+    base: Path
+
+    def parse(self, value: Any) -> dict[str, Any]:
+        """Return the map; an empty file is an empty one."""
+        allowed = "allowed is a map or the path of a YAML file that holds one"
+        if isinstance(value, dict):
+            return value
+        if not isinstance(value, str) or "\0" in value:
+            raise RefusedError(allowed)
+        try:
+            data = yaml.safe_load((self.base / Path(value).expanduser()).read_text(encoding="utf-8"))
+        except (OSError, RuntimeError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise RefusedError(f"{allowed} ({' '.join(str(error).split())[:120]})") from error
+        if data is not None and not isinstance(data, dict):
+            raise RefusedError(allowed)
+        return dict(data or {})
+
+
+def read(reader: Reader, repo: Path) -> Istio:
+    """Read the variables of the installation; where one is refused its default stands in."""
+    return Istio(
+        version=reader.value("lab_istio_version", _VERSION, VERSION) or VERSION,
+        charts=reader.value("lab_istio_charts", Charts(repo), CHARTS) or CHARTS,
+        values=reader.value("lab_istio_values", ChartValues(repo), None) or {},
+    )
+
+
+def apply(reader: Reader, strategy: dict[str, Any] | None) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the strategy with what the run wants of its mesh, and notes on what it has no use for."""
+    mtls = reader.value("lab_istio_mtls", values.Word(MTLS), None)
+    pitfall = reader.value("lab_pitfall", values.Word(PITFALLS), None)
+    if not strategy:
+        return strategy, []
+    name, mesh = strategy["strategy"]["name"], strategy.get("mesh", {})
+    if pitfall and pitfall not in mesh.get("pitfalls", []):
+        has = ", ".join(mesh.get("pitfalls", [])) or "none, it is for strategies with a mesh (docs/istio.md)"
+        reader.problems.append(f"lab_pitfall={pitfall}: strategy={name} cannot be shown with it. Allowed: {has}")
+        return strategy, []
+    changed = copy.deepcopy(strategy)
+    notes = []
+    if mtls and "mtls" in mesh:
+        changed["mesh"]["mtls"] = mtls
+    elif mtls:
+        notes.append("lab_istio_mtls is not used: this strategy has no servers with sidecars")
+    if pitfall:
+        changed["mesh"]["pitfall"] = pitfall
+        notes.append(f"pitfall {pitfall}: this run is to show what goes wrong (docs/istio.md)")
+    if pitfall == "headless-in-mesh":
+        changed["client"]["target"] = "headless"
+    return changed, notes

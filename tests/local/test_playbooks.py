@@ -141,6 +141,12 @@ def place(tmp_path_factory):
     [
         (["-e", "strategy=envoi"], ["strategy=envoi", "did you mean envoy?", "headless-pick-first"]),
         (["-e", "lab_replicas=0"], ["lab_replicas=0", "1 to 200"]),
+        (["-e", "scenario=kil"], ["scenario=kil", "did you mean kill?"]),
+        (["-e", "scenario=kill", "-e", "strategy=baseline"], ["scenario=kill", "strategy=baseline", "one replica"]),
+        (["-e", "scenario=kill", "-e", "lab_duration=20"], ["lab_duration=20", "at least 42"]),
+        (["-e", "scenario=kill", "-e", "lab_requests=5"], ["lab_requests=5", "lab_duration"]),
+        (["-e", "scenario=scale-down", "-e", "lab_replicas=2"], ["lab_replicas=2", "at least 3"]),
+        (["-e", "scenario=scale-up", "-e", "lab_replicas=200"], ["lab_replicas=200", "at most 198"]),
         (["-e", "lab_requests=ten"], ["lab_requests=ten", "1 to 10,000,000"]),
         (["-e", "lab_cluster=minikube"], ["lab_cluster=minikube", "auto, local"]),
         (["-e", "scenario=stedy"], ["scenario=stedy", "did you mean steady?"]),

@@ -130,22 +130,29 @@ def test_faults_begin_and_end_by_themselves_and_the_next_load_finds_none(lab: La
     assert after["finished_at"] - after["started_at"] < 300 * 0.005, "the base delay is gone"
 
 
-def test_all_replicas_are_replaced_and_the_old_ones_drain(lab: Lab, tmp_path: Path) -> None:
-    lab.up("headless-drain", 3)
-    seen = play(lab, tmp_path, "headless-drain", [{"at_s": 1, "do": "replace"}], 9)
-    leaving, ended = seen.events("replica-terminating"), seen.events("replica-ended")
+def test_all_replicas_are_replaced_and_clients_that_ask_dns_find_the_new_ones(lab: Lab, tmp_path: Path) -> None:
+    lab.up("headless-fresh", 3)
+    seen = play(lab, tmp_path, "headless-fresh", [{"at_s": 1, "do": "replace"}], 8)
     fresh = [event["pod"] for event in seen.events("replica-ready")]
-    assert (len(leaving), len(fresh)) == (3, 3)
+    assert len(fresh) == len(seen.events("replica-terminating")) == 3
+    assert min(seen.answered(pod, after_s=7) for pod in fresh) > 0
+
+
+def test_servers_that_drain_answer_what_they_have(lab: Lab, tmp_path: Path) -> None:
+    lab.up("headless-drain", 3)
+    seen = play(lab, tmp_path, "headless-drain", [{"at_s": 1, "do": "scale", "by": -2}], 9)
+    leaving, ended = seen.events("replica-terminating"), seen.events("replica-ended")
+    assert len(leaving) == len(ended) == 2
     for event in ended:
         began = next(other["at"] for other in leaving if other["uid"] == event["uid"])
-        assert 5 <= event["at"] - began < 7, "preStop comes first"
+        assert 6 <= event["at"] - began < 8, "preStop, then the wait between NOT_SERVING and GOAWAY"
+        assert seen.answered(event["pod"], after_s=4) > 0, "in preStop it still answers"
     assert seen.client["failed"] == 0
-    assert min(seen.answered(pod, after_s=8) for pod in fresh) > 0
 
 
 def test_servers_that_end_at_once_drop_what_they_work_on(lab: Lab, tmp_path: Path) -> None:
     lab.up("headless-abrupt", 3)
-    seen = play(lab, tmp_path, "headless-abrupt", [{"at_s": 1, "do": "replace"}], 4)
+    seen = play(lab, tmp_path, "headless-abrupt", [{"at_s": 1, "do": "scale", "by": -2}], 3)
     (command,) = seen.events("command")
     assert seen.client["failed"] > 0
     assert {failure["code"] for failure in seen.client["failures"]} <= {"UNAVAILABLE", "CANCELLED"}

@@ -120,6 +120,15 @@ def test_an_outage_shows_as_one(tmp_path):
     assert (view.rate, view.failed_rate) == (30.0, 25.0)
 
 
+@pytest.mark.parametrize(("problem", "progress"), [("", 1.0), ("the client died", 0.61)])
+def test_only_a_run_that_went_well_is_done(tmp_path, problem, progress):
+    run = play.half(tmp_path)
+    run.end(problem)
+    follower = Follower(tmp_path / live.FILE)
+    follower.poll()
+    assert make_view(follower.state, run.at).progress == pytest.approx(progress)
+
+
 def lines(state, *arguments):
     line = [LAB, "watch", "--state", str(state), *arguments]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

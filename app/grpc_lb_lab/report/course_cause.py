@@ -48,7 +48,21 @@ def _shares(facts: Facts, plan: Plan, course: Course, figures: CourseReport) -> 
     start = (
         f"Every ready replica had its share {_again(figures)}{seconds(figures.share_returned_s)} after the first event"
     )
-    return f"{start}: {_how(plan, figures)}." if figures.clocks else f"{start}."
+    if figures.clocks:
+        return f"{start}: {_how(plan, figures)}."
+    return f"{start}{_unready(facts, figures)}."
+
+
+def _unready(facts: Facts, figures: CourseReport) -> str:
+    """A replica that stayed and was not ready again: nothing is due to it, so the others have their shares."""
+    lost = [
+        one
+        for one in figures.replicas
+        if one.left_s is None and one.spans and one.spans[-1][1] < round(facts.duration_s, 3)
+    ]
+    return (
+        f"; {lost[0].pod} was not ready from {seconds(lost[0].spans[-1][1])} on, so none is due to it" if lost else ""
+    )
 
 
 def _again(figures: CourseReport) -> str:
@@ -73,6 +87,8 @@ def _why_idle(plan: Plan, figures: CourseReport) -> str:
         if not opened:
             return "the Service picks a replica when a connection opens, and the client opened none"
         return f"the Service picks a replica when a connection opens, and {_new_ones(opened)} went elsewhere"
+    if how == "proxy":
+        return f"{_proxy(plan)} had not learned of them by the end of the run"
     if how == "dns":
         if not closed:
             return "the client resolves DNS only when a connection breaks, and none broke"
@@ -84,7 +100,6 @@ def _why_idle(plan: Plan, figures: CourseReport) -> str:
     reasons = {
         "pick_first": "pick_first keeps its one connection for as long as it lives",
         "port-forward": "a port-forward leads to one pod, chosen when it began",
-        "proxy": f"{_proxy(plan)} had not learned of them by the end of the run",
         "pool": "the pool had not learned of them by the end of the run",
         "endpoints": "the list of endpoints had not told the client of them",
         "lookaside": "the balancer had not told the client of them",

@@ -156,7 +156,8 @@ def _unfinished(figures: CourseReport, course: Course, present: list[Presence]) 
     if any(event.do in FAULTS for event in course.events):
         return ""  # a hung replica is unready, and that is the scenario
     end = max((last for one in present for _, last in one.spans), default=0.0)
-    before = [one for one in present if one.ready_at(max(0.0, figures.first_event_s))]
+    # A moment earlier: the figure is rounded, and a replica leaves within a fraction of a millisecond.
+    before = [one for one in present if one.ready_at(max(0.0, figures.first_event_s - 0.005))]
     ready = [one for one in present if one.ready_at(end)]
     stayed = [one.label for one in before if one in ready]
     if stayed and any(event.do in ("restart", "replace") for event in course.events):

@@ -97,8 +97,8 @@ class View:
 
     @property
     def progress(self) -> float:
-        """From 0 to 1: of the time where it is known, of the calls otherwise."""
-        if self.phase == "over":
+        """From 0 to 1: of the time where it is known, of the calls otherwise; a run that broke stays where it was."""
+        if self.phase == "over" and not self.problem:
             return 1.0
         part = self.t_s / self.of_s if self.of_s else self.done / self.total if self.total else 0.0
         return min(1.0, part)

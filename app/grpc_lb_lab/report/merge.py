@@ -157,7 +157,9 @@ def _proxies(results: list[ClientResult], servers: list[ServerStats]) -> list[Pr
             old = best.get((proxy.hop, owner))
             if old is None or proxy.upstream_requests > old.upstream_requests:
                 best[(proxy.hop, owner)] = proxy
-    return [*best.values(), *(shared.combine(found, servers) for found in readings.values())]
+    gone = {backend.uid for result in results for backend in result.backends} - {server.uid for server in servers}
+    sent = sum(result.warmup_requests for result in results) if gone else 0
+    return [*best.values(), *(shared.combine(found, servers, sent) for found in readings.values())]
 
 
 def _warmup(results: list[ClientResult]) -> dict[str, Any]:

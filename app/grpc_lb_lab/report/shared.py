@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from grpc_lb_lab.report.model import ProxyStats, ServerStats
 
 
-def combine(readings: Sequence[ProxyStats], servers: Sequence[ServerStats]) -> ProxyStats:
-    """One proxy from all clients' readings of it; ``servers`` tell what reached them in the warm-ups."""
+def combine(readings: Sequence[ProxyStats], servers: Sequence[ServerStats], warmups_sent: int = 0) -> ProxyStats:
+    """One proxy from all clients' readings of it; ``servers`` tell what reached them in the warm-ups.
+
+    ``warmups_sent``: what the clients sent in them, where a server has gone and cannot tell any more.
+    """
     names = {name for reading in readings for name in reading.counters}
     first = {name: min((reading.first or {}).get(name, 0) for reading in readings) for name in names}
     last = {name: max(reading.counters.get(name, 0) for reading in readings) for name in names}
@@ -26,6 +29,8 @@ def combine(readings: Sequence[ProxyStats], servers: Sequence[ServerStats]) -> P
     own = readings[0].reading_counts * (2 * len(readings) - 1)
     beside = host(readings[0].address) if readings[0].hop == "envoy-server" else ""
     warmup = sum(server.warmup_attempts for server in servers if beside in ("", server.ip))
+    if not beside:
+        warmup = max(warmup, warmups_sent)
     return dataclasses.replace(
         readings[0],
         upstream_requests=last.get("requests", 0) - first.get("requests", 0) - own - warmup,

@@ -69,10 +69,9 @@ def _answers(one: OverTime, uids: list[str], since: float) -> dict[str, int]:
 
 
 def _settled(calls: dict[str, int], uids: list[str]) -> dict[str, int]:
-    """A key's home at the end. Replicas that come and go move keys; drawing for each call uses most replicas."""
-    used = {uid: count for uid, count in calls.items() if count}
-    if len(used) > len(uids) // 2 + 1:
-        return used
-    here = {uid: count for uid, count in used.items() if uid in uids}
+    """A key's home at the end. Replicas that come and go move keys; drawing for each call uses every replica."""
+    here = {uid: count for uid, count in calls.items() if count and uid in uids}
+    if len(here) == len(uids) > 1:
+        return here
     home = max(sorted(here), key=lambda uid: here[uid], default="")
     return {home: here[home]} if home else {}

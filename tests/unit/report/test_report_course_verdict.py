@@ -256,3 +256,13 @@ def test_a_proxy_that_keeps_replicas_that_left_is_named():
     assert "envoy-client went on sending calls to replicas that had left, the last of them at 5.01 s" in (
         report.verdict.cause
     )
+
+
+def test_a_replica_that_is_found_unready_is_owed_nothing_and_named():
+    events = [acted.command("stop echo-1"), acted.event("replica-unready", 9.0, 1)]
+    world = acted.World(dict.fromkeys(range(3), (0.0, None)), events=events)
+    one = acted.client(world, lambda c, t: ("DEADLINE_EXCEEDED", 1.0) if 5 <= t < 9 and c % 3 == 1 else
+                       c % 3 if t < 9 else c % 2 * 2)  # fmt: skip
+    report = acted.report(world, one, acted.course("stop", "even", which="first", share=6.0), replicas=3)
+    assert report.verdict.status == "pass"
+    assert "; echo-1 was not ready from 9 s on, so none is due to it." in report.verdict.cause

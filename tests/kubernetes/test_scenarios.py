@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,3 +169,18 @@ def test_a_cluster_too_small_to_scale(full: KubernetesLab) -> None:
     folder = full.artifacts / "latest" / "headless" / "up"
     assert "exceeded quota" in (folder / "logs" / "events.txt").read_text(encoding="utf-8")
     assert (folder / "results" / "client-0.json").exists()
+
+
+def test_a_run_that_is_killed_in_the_middle_of_a_rollout_stops_no_other(lab: KubernetesLab) -> None:
+    write_scenario(lab, "cut", 30, {"after_s": 0, "do": "scale", "by": 1}, {"after_s": 1, "do": "restart"})
+    process = lab.start(strategy="headless", scenario="cut")
+    feed = lab.state / "live.jsonl"
+    deadline = time.monotonic() + 120
+    while not (feed.exists() and '"scenario":"cut"' in (text := feed.read_text("utf-8")) and "restart 6" in text):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+    run = lab.play(strategy="headless")
+    assert run.code == 0, run.screen
+    assert [item["requests"] for item in lab.report("headless")["backends"]] == [200] * 5

@@ -37,6 +37,8 @@ def judge_course(
     checks = compare(figures, course.expect.observed, observed)
     missed = [check for check in checks if not check.met]
     invalid = _invalid(facts, plan, course, path, reconciliation, figures, present, sample)
+    # What was met in spite of it was met; what was missed may be the client's doing.
+    invalid = invalid or (_stalled(facts, figures) if missed else "")
     story = course_cause.explain(facts, plan, course, figures)
     status: Status = "pass"
     if facts.requests and not facts.ok:
@@ -141,6 +143,17 @@ def _invalid(
         return f"Too few calls to tell the share of a replica: a window of {seconds(figures.window_s)} is not enough."
     needed = too_small(sample, course.expect.observed)
     return cause.small(sample, course.expect.observed, needed) if needed and sample.calls else ""
+
+
+def _stalled(facts: Facts, figures: CourseReport) -> str:
+    """The client itself stood still for a window, so that windows without calls say nothing of the replicas."""
+    late_s = facts.lag.get_max_value() / 1e6 if facts.lag.get_total_count() else 0.0
+    if late_s < figures.window_s:
+        return ""
+    return (
+        f"The client itself stood still: calls began up to {seconds(late_s)} after they were due, so what was missed "
+        "may be this machine's doing. Run it again with less beside it."
+    )
 
 
 def _undone(facts: Facts, course: Course) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import course_factory as acted
 import pytest
 import report_factory as made
+from grpc_lb_lab.report import latency
 from grpc_lb_lab.report.model import Event, Inventory, PathCount, PlannedEvent, ProxyStats
 
 
@@ -170,6 +171,19 @@ def test_invalid_when_a_stranger_answers():
     )
     assert report.verdict.status == "invalid"
     assert "echo-0, not in the inventory" in report.verdict.cause
+
+
+@pytest.mark.parametrize(
+    ("stood_still_s", "share", "status"), [(2.9, "never", "invalid"), (0.3, "never", "fail"), (2.9, 6.0, "pass")]
+)
+def test_a_client_that_stood_still_is_no_verdict_on_what_was_missed(stood_still_s, share, status):
+    lag = latency.new_histogram()
+    latency.record(lag, stood_still_s * 1e6)
+    world = acted.two_more()
+    result = acted.client(world, acted.in_turn(world.at), lag_hdr=latency.encode(lag))
+    report = acted.report(world, result, acted.course("scale", "even", by=2, share=share))
+    assert report.verdict.status == status
+    assert ("The client itself stood still: calls began up to 2.9" in report.verdict.cause) == (status == "invalid")
 
 
 def test_too_few_calls_to_tell_a_share():

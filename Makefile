@@ -34,7 +34,7 @@ watch: setup ## Show the run that happens now, in a second terminal; ARGS=--page
 test: setup ## Run every check and test that needs no cluster
 	@.venv/bin/python scripts/test.py
 
-test-scenarios: setup ## Run every scenario as its file has it, on local processes (about 15 minutes)
+test-scenarios: setup ## Run every scenario as its file has it, on local processes (about 25 minutes)
 	@LAB_TEST_SCENARIOS=1 .venv/bin/python -m pytest -v tests/scenarios
 
 test-kubernetes: setup ## Run the lab on a real kind cluster

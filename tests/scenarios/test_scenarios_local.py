@@ -1,6 +1,6 @@
 """Every scenario on local processes, with strategies of every kind: each verdict is what the scenario's file expects.
 
-LAB_TEST_SCENARIOS=all takes every strategy that the file expects something of: an hour instead of a quarter of one.
+LAB_TEST_SCENARIOS=all takes every strategy that the file expects something of: an hour and a half instead.
 """
 
 from __future__ import annotations

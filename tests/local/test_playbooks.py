@@ -143,7 +143,7 @@ def place(tmp_path_factory):
         (["-e", "lab_replicas=0"], ["lab_replicas=0", "1 to 200"]),
         (["-e", "scenario=kil"], ["scenario=kil", "did you mean kill?"]),
         (["-e", "scenario=kill", "-e", "strategy=baseline"], ["scenario=kill", "strategy=baseline", "one replica"]),
-        (["-e", "scenario=kill", "-e", "lab_duration=20"], ["lab_duration=20", "at least 42"]),
+        (["-e", "scenario=kill", "-e", "lab_duration=20"], ["lab_duration=20", "at least 66"]),
         (["-e", "scenario=kill", "-e", "lab_requests=5"], ["lab_requests=5", "lab_duration"]),
         (["-e", "scenario=scale-down", "-e", "lab_replicas=2"], ["lab_replicas=2", "at least 3"]),
         (["-e", "scenario=scale-up", "-e", "lab_replicas=200"], ["lab_replicas=200", "at most 198"]),

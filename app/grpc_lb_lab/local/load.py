@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.local import edge, envoy
 from grpc_lb_lab.local.addresses import ADMIN_PORT, METRICS_PORT, SIDECAR_PORT
 from grpc_lb_lab.local.load_files import LoadFolder, client_plan, progress
-from grpc_lb_lab.local.processes import Process, Spawner, ended_badly
+from grpc_lb_lab.local.processes import Process, Spawner, ended_badly, to_the_end
 from grpc_lb_lab.local.service import write_atomically
 from grpc_lb_lab.local.wish import needs
 from grpc_lb_lab.report.errors import LabError
@@ -84,7 +84,7 @@ class Load:
             await self._start_clients()
             await self._watch(needed.service)
         finally:
-            await asyncio.shield(self._end())
+            await to_the_end(self._end())
 
     def describe(self) -> dict[str, Any]:
         """Return what ``status`` tells of it."""

@@ -65,6 +65,7 @@ class View:
     ``seconds``: for each whole second the answered calls by replica, in the order of ``rows``, and last the failed
     ones; more than ``MOST_AREAS`` replicas are one.
     ``silent_s``: how long nobody has said a word in a run that is not over; 0 when somebody has.
+    ``final``: nothing more is to come. Clients may have ended before it is known what ended them.
     """
 
     phase: Phase
@@ -90,6 +91,7 @@ class View:
     seconds: list[list[int]] = field(default_factory=list)
     problem: str = ""
     silent_s: float = 0.0
+    final: bool = False
 
     def length(self, row: Row) -> float:
         """How long the row's bar is, from 0 to 1: by calls once the run is over, by the present rate before."""
@@ -143,6 +145,7 @@ def make_view(state: LiveState, now: float, seconds: int = 120) -> View:
         first_second=first,
         seconds=columns,
         problem=state.end.problem if state.end else "",
+        final=state.end is not None or (phase == "over" and silence > _patience(run)),
         silent_s=silence if phase != "over" and silence > _patience(run) else 0.0,
     )
 

@@ -29,7 +29,7 @@ def views(follower: Follower, once: bool) -> Iterator[View]:
         follower.poll()
         view = make_view(follower.state, time.time())
         yield view
-        if once and view.phase == "over":
+        if once and view.final:
             return
         time.sleep(EVERY_S)
 
@@ -60,16 +60,16 @@ def watch_screen(follower: Follower, hint: str, once: bool) -> None:
 
 def watch_lines(follower: Follower, hint: str, once: bool) -> None:
     """Print a line a second while something runs, and each event; for logs and pipes."""
-    said, told_at = ("", ""), 0.0
+    said, told_at = ("", "", ""), 0.0
     events = 0
     with contextlib.suppress(KeyboardInterrupt):
         for view in views(follower, once):
-            if (view.run, view.phase) != said:
+            if (view.run, view.phase, view.problem) != said:
                 if view.run != said[0]:
                     events = 0
                 words = f" {view.problem}".rstrip() if view.problem else ""
                 print(printable(f"{view.phase}: {view.headline}{words}") if view.run else hint, flush=True)
-                said, told_at = (view.run, view.phase), 0.0
+                said, told_at = (view.run, view.phase, view.problem), 0.0
             for event in view.events[events:]:
                 print(printable(f"{event.t_s:6.1f} s  {event.kind}: {event.detail}"), flush=True)
             events = len(view.events)

@@ -9,6 +9,7 @@ import pytest
 from grpc_lb_lab.events.feed import LiveFeed
 from grpc_lb_lab.report import live
 from grpc_lb_lab.report.live_state import LiveState
+from grpc_lb_lab.report.live_view import make_view
 from grpc_lb_lab.report.model import Course, Expectation, Load, Plan
 
 if TYPE_CHECKING:
@@ -112,6 +113,15 @@ def test_nothing_happens_any_more_once_the_run_is_over() -> None:
         state = state_of(dataclasses.replace(RUN, clients=1), *running[1:], last)
         assert state.over
         assert state.rates().total == 0.0
+
+
+def test_what_ended_the_clients_is_waited_for() -> None:
+    lines = [RUN, client(102.0, 10, ended=True), client(103.0, 10, i=1, ended=True)]
+    view = make_view(state_of(*lines), 103.1)
+    assert (view.phase, view.final) == ("over", False)
+    assert make_view(state_of(*lines, live.EndLine(103.1, "whoever started it has gone")), 103.2).final
+    assert make_view(state_of(*lines), 120.0).final  # nobody was left to say it
+    assert not make_view(state_of(*lines[:2]), 120.0).final
 
 
 def test_new_pods_are_added_at_the_end_and_gone_ones_stay() -> None:

@@ -88,7 +88,8 @@ def _judged(
 ) -> tuple[Verdict, CourseReport | None]:
     if plan.course is None:
         return judge(facts, plan, path, reconciliation), None
-    figures = measure_course(facts, plan.course)
+    exact = plan.strategy.get("strategy", {}).get("precision", "exact") == "exact"
+    figures = measure_course(facts, plan.course, exact)
     verdict, checks = judge_course(facts, plan, plan.course, path, reconciliation, figures)
     return verdict, replace(figures, checks=checks)
 

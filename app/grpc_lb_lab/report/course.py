@@ -94,12 +94,12 @@ class CourseReport:
     checks: list[Check] = field(default_factory=list)
 
 
-def measure_course(facts: Facts, course: Course) -> CourseReport:
-    """All figures of a scenario; nothing is judged."""
+def measure_course(facts: Facts, course: Course, exact: bool) -> CourseReport:
+    """All figures of a scenario; nothing is judged. ``exact``: the strategy's policy counts, it does not draw."""
     present = presence.presences(facts)
     ordered = presence.commands(facts)
     first_s = ordered[0].at - facts.started_at if ordered else course.phase_s
-    shares = measure_shares(facts, course, present, first_s)
+    shares = measure_shares(facts, course, exact, present, first_s)
     errors = outage.error_window(facts)
     over_s = max(_over_s(facts, course, present, first_s, errors), first_s + (shares.returned_s or 0.0))
     return CourseReport(

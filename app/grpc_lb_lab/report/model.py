@@ -84,7 +84,7 @@ class Course:
     events: list[PlannedEvent]
     expect: Expectation
     window_s: float = 2.0
-    tolerance: float = 0.5
+    tolerance: float = 0.55
     phase_from_s: float = 0.0
     phase_to_s: float = 0.0
     base_delay_ms: int = 0

@@ -2,8 +2,9 @@
 
 Windows slide over the timeline, one bucket at a time. In a window e calls are due to each replica that is ready all
 through it: the calls that ended in it, failed ones too, by the number of those replicas. A replica has its share with
-at least min(tolerance · e, e - 4 √e) answers: chance hardly ever takes more than 4 √e from one that is drawn for
-each call. A window with less than ``ENOUGH`` calls a replica cannot tell; one without any call is bad.
+at least tolerance · e answers, of a policy that draws e - 4 √e if that is less: chance hardly ever takes more than 4 √e
+from one that is drawn for each call. A window with less than ``ENOUGH`` calls a replica cannot tell; one without any
+call is bad.
 """
 
 from __future__ import annotations
@@ -56,12 +57,12 @@ class Window:
     answered: dict[str, int]
 
 
-def measure_shares(facts: Facts, course: Course, present: list[Presence], first_s: float) -> Shares:
-    """``first_s``: when the first event was ordered."""
+def measure_shares(facts: Facts, course: Course, exact: bool, present: list[Presence], first_s: float) -> Shares:
+    """``exact``: the policy counts, it does not draw. ``first_s``: when the first event was ordered."""
     length = _length(facts, course, len(present))
     windows = cut(facts, length)
-    before = [look(window, present, course.tolerance) for window in windows if window.end <= first_s]
-    after = [look(window, present, course.tolerance) for window in windows if window.begin >= first_s]
+    before = [look(window, present, course.tolerance, exact) for window in windows if window.end <= first_s]
+    after = [look(window, present, course.tolerance, exact) for window in windows if window.begin >= first_s]
     bad = [index for index, one in enumerate(after) if one.good is False]
     good = [one for one in after[bad[-1] + 1 if bad else 0 :] if one.good]
     returned = None
@@ -88,13 +89,13 @@ def cut(facts: Facts, length: float) -> list[Window]:
     ]
 
 
-def look(window: Window, present: list[Presence], tolerance: float) -> Look:
+def look(window: Window, present: list[Presence], tolerance: float, exact: bool) -> Look:
     """Judge one window."""
     ready = [one.uid for one in present if one.ready_through(window.begin, window.end)]
     if not ready or not window.calls:
         return Look(window.begin, False, ready, told=False)
     due = window.calls / len(ready)
-    least = min(tolerance * due, due - 4 * math.sqrt(due))
+    least = tolerance * due if exact else min(tolerance * due, due - 4 * math.sqrt(due))
     missing = [uid for uid in ready if window.answered.get(uid, 0) < least]
     return Look(window.begin, not missing if due >= ENOUGH else None, missing, told=due >= ENOUGH)
 

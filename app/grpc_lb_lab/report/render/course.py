@@ -42,7 +42,8 @@ def share_rule(course: CourseReport) -> str:
     """What counts as a share."""
     least = percent(course.tolerance).replace(".0", "")
     return (
-        f"at least {least} of an even share in every {seconds(course.window_s)} until the end, less what chance takes"
+        f"at least {least} of an even share in every {seconds(course.window_s)} until the end; "
+        "less of a policy that draws, where chance explains it"
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from grpc_lb_lab.settings.folders import copy_logs, make_run, write_json
+from grpc_lb_lab.settings.folders import copy_logs, make_run, unwritable, write_json
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -53,8 +53,9 @@ class ActionModule(ActionBase):
                 Path(args["dir"]), args["name"], Path(args["strategy"]) / args["scenario"], datetime.now(UTC)
             )
         except OSError as error:
-            where = error.filename or args["dest"] or args["dir"]
-            return result | {"failed": True, "msg": f"artifacts: {where}: {error.strerror}"}
+            if args["dir"]:
+                return result | {"failed": True, "msg": unwritable(args["dir"], error)}
+            return result | {"failed": True, "msg": f"artifacts: {error.filename or args['dest']}: {error.strerror}"}
         run = Path(paths["run"])
         self._display.display(f"    {run.relative_to(REPO) if run.is_relative_to(REPO) else run}")
         return result | {"changed": False} | paths

@@ -16,7 +16,7 @@ from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
 from grpc_lb_lab.settings import compare, names
 from grpc_lb_lab.settings.docker import docker_answers
-from grpc_lb_lab.settings.folders import make_bundle, write_json
+from grpc_lb_lab.settings.folders import make_bundle, unwritable, write_json
 
 REPO = Path(__file__).resolve().parent.parent
 WISH = "compare.json"
@@ -39,8 +39,7 @@ class ActionModule(ActionBase):
         except settings.UsageError as error:
             return result | {"failed": True, "msg": str(error)}
         except OSError as error:
-            where = error.filename or wanted.artifacts_dir
-            return result | {"failed": True, "msg": f"artifacts: {where}: {error.strerror}"}
+            return result | {"failed": True, "msg": unwritable(str(wanted.artifacts_dir), error)}
         cells = [
             {"number": number, "of": len(wanted.cells), "folder": cell.folder, "settings": cell.settings.facts()}
             for number, cell in enumerate(wanted.cells, start=1)

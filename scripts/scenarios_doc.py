@@ -27,7 +27,8 @@ make test-scenarios                # all of them, against what is said below
 ## What is measured
 
 - **Share again**: seconds from the first event until every ready replica has its share of the calls, and keeps it to
-  the end of the run: in each window (2 s) at least 55 % of an even share; of a policy that draws less, where chance explains it. It may be `never`.
+  the end of the run: in each window (2 s) at least 55 % of an even share; of a policy that draws less, where chance
+  explains it. It may be `never`.
 - **Error window**: from the start of the first call that failed to the end of the last one.
 
 Beside them the report has failed calls by code, calls that were in flight when something was ordered and did not come

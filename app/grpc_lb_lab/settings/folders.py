@@ -53,6 +53,12 @@ def _unique(root: Path, name: str) -> Path:
     raise FileExistsError(17, "a thousand runs within one second", str(root / name))
 
 
+def unwritable(root: str, error: OSError) -> str:
+    """Return the message for a folder of artifacts in which nothing can be made."""
+    where = "" if error.filename in (None, root) else f"{error.filename}: "
+    return f"lab_artifacts_dir={root}: {where}{error.strerror}. Allowed: a folder that can be made and written to"
+
+
 def point_latest(root: Path, run: Path) -> None:
     """Let ``latest`` point at the run. The link is replaced in one step: readers see the old or the new one."""
     fresh = root / f".latest-{run.name}"

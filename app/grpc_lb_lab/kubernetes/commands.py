@@ -34,6 +34,7 @@ def add_parsers(subparsers: Any) -> None:
     prepare.add_argument(
         "--images", nargs="+", required=True, metavar="REFERENCE", help="servers of others are removed"
     )
+    prepare.add_argument("--fresh", action="store_true", help="remove the servers also when they are the wanted ones")
     prepare.add_argument("--control-plane", action="store_true", help="check the rights to install one too")
     prepare.add_argument("--mesh", type=json.loads, default={}, metavar="JSON", help="the strategy's `mesh`")
     wait = _add_client(commands, "wait", "wait until all servers are in service", _wait)
@@ -180,7 +181,8 @@ def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     if not is_kind:
         used.remember(arguments.state, kubectl)
     injected = istio.check_injection(kubectl, proxy) if proxy else ""
-    removed = namespace.clear(kubectl, namespace.Wanted(arguments.strategy, digest))
+    wanted = None if arguments.fresh else namespace.Wanted(arguments.strategy, digest)
+    removed = namespace.clear(kubectl, wanted)
     # Removing the previous load is part of every run, so it is no change of the lab's state.
     return {"changed": created or "echo" in removed, "digest": digest, "istio_proxy": injected}
 

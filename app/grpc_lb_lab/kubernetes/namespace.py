@@ -206,10 +206,10 @@ def helm_words(kubectl: Kubectl) -> list[str]:
     return [*words, *([f"--kube-context={kubectl.context}"] if kubectl.context else [])]
 
 
-def clear(kubectl: Kubectl, wanted: Wanted | None) -> list[str]:
+def clear(kubectl: Kubectl, wanted: Wanted | None, *, wait: bool = False) -> list[str]:
     """Remove the previous load, and the servers unless they are ``wanted`` (None: none is). Returns what was removed.
 
-    Raises ``LabError`` for a release of ours in name only.
+    ``wait``: until their pods are gone. Raises ``LabError`` for a release of ours in name only.
     """
     found = releases(kubectl)
     for name, release in found.items():
@@ -219,7 +219,7 @@ def clear(kubectl: Kubectl, wanted: Wanted | None) -> list[str]:
                 "it is left alone. Choose another namespace with -e lab_namespace=…"
             )
     outdated = [name for name in found if name == "load" or not wanted or not _is(kubectl, found[name], wanted)]
-    uninstall(kubectl, outdated, wait=wanted is None)
+    uninstall(kubectl, outdated, wait=wait)
     return outdated
 
 
@@ -254,7 +254,7 @@ def uninstall(kubectl: Kubectl, names: Sequence[str], *, wait: bool = False) -> 
 def remove(kubectl: Kubectl) -> bool:
     """Remove the lab's releases, and the namespace if the lab made it. Tells whether there was something."""
     check_answers(kubectl)
-    removed = clear(kubectl, None)
+    removed = clear(kubectl, None, wait=True)
     found = kubectl.attempt("get", "namespace", kubectl.namespace, "--output=json")
     labels = json.loads(found.stdout)["metadata"].get("labels", {}) if found.code == 0 else {}
     if labels.get(MANAGED_BY) != LAB:

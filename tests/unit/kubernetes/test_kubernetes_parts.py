@@ -207,6 +207,13 @@ def test_only_servers_that_are_wanted_stay(
     assert len([call for call in calls() if "uninstall echo" in call]) == len(removed)
 
 
+def test_a_comparison_takes_new_servers_for_every_cell(program: Program, calls: Calls) -> None:
+    program("helm", helm("grpc-echo-0.1.0", "deployed"))
+    program("kubectl", deployed("envoy", "d1"))
+    assert namespace.clear(Kubectl("ns"), None) == ["echo"]
+    assert not [call for call in calls() if "--wait=true" in call]
+
+
 def test_a_release_of_another_chart_is_left_alone(program: Program, calls: Calls) -> None:
     program("helm", helm("their-echo-3.0.0", "deployed"))
     with pytest.raises(LabError, match=r"has a Helm release echo of another chart \(their-echo-3\.0\.0\)"):

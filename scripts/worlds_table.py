@@ -6,11 +6,12 @@ strategy a row, ordered by what the cluster showed: the sooner shares are back t
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
+from grpc_lb_lab.report.bundle import read_bundle
 from grpc_lb_lab.report.course_repeats import CourseRanges, course_ranges, failed_words, spread_words
 
 World = dict[tuple[str, str], CourseRanges]
@@ -34,10 +35,10 @@ def main(arguments: list[str]) -> int:
 
 def read_world(folders: list[Path]) -> World:
     """Return the ranges of every scenario and strategy in the folders of comparisons."""
-    reports: dict[tuple[str, str], list[dict[str, object]]] = {}
-    for path in sorted(path for folder in folders for path in folder.resolve().glob("*/*/**/report.json")):
-        report = json.loads(path.read_text(encoding="utf-8"))
-        reports.setdefault((report["run"]["scenario"], report["run"]["strategy"]), []).append(report)
+    reports: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for cell in (cell for folder in folders for cell in read_bundle(folder)):
+        strategy, scenario = cell.place.split("/")
+        reports.setdefault((scenario, strategy), []).extend(report for report in cell.reports.values() if report)
     ranges = {key: course_ranges(found) for key, found in reports.items()}
     return {key: found for key, found in ranges.items() if found is not None}
 

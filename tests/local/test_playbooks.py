@@ -144,7 +144,10 @@ def place(tmp_path_factory):
         (["-e", "scenario=kil"], ["scenario=kil", "did you mean kill?"]),
         (["-e", "scenario=kill", "-e", "strategy=baseline"], ["scenario=kill", "strategy=baseline", "one replica"]),
         (["-e", "scenario=kill", "-e", "lab_duration=20"], ["lab_duration=20", "at least 66"]),
-        (["-e", "lab_artifacts_dir=/proc/x"], ["lab_artifacts_dir=/proc/x", "a folder that can be made and written to"]),
+        (
+            ["-e", "lab_artifacts_dir=/proc/x"],
+            ["lab_artifacts_dir=/proc/x", "a folder that can be made and written to"],
+        ),
         (["-e", "scenario=kill", "-e", "lab_requests=5"], ["lab_requests=5", "lab_duration"]),
         (["-e", "scenario=scale-down", "-e", "lab_replicas=2"], ["lab_replicas=2", "at least 3"]),
         (["-e", "scenario=scale-up", "-e", "lab_replicas=200"], ["lab_replicas=200", "at most 198"]),

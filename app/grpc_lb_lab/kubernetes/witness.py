@@ -113,7 +113,7 @@ class Witness:
             was = _State.of(before) if before else _State()
             if kind == "DELETED":  # one that goes at once was never about to go
                 was = replace(was, leaving=True)
-            self._pods[uid] = pod
+            self._pods[uid] = pod = _with_address(pod, before)
             for name in _changes(was, now):
                 self._note(name, pods.replica(pod))
             if kind == "DELETED":
@@ -200,6 +200,12 @@ def _changes(was: _State, now: _State) -> list[str]:
 
 def _uid(pod: pods.Pod) -> str:
     return str(pod["metadata"]["uid"])
+
+
+def _with_address(pod: pods.Pod, before: pods.Pod | None) -> pods.Pod:
+    """The pod with the address that it had: the last status of one that has ended may come without."""
+    address = pods.replica(before).ip if before else ""
+    return pod if pods.replica(pod).ip or not address else {**pod, "status": {**pod.get("status", {}), "podIP": address}}
 
 
 def _age(pod: pods.Pod) -> tuple[str, str]:

@@ -98,6 +98,15 @@ def test_a_pod_that_comes_and_goes_with_grace(told: Told) -> None:
     assert [item.pod for item in told.witness.current()] == ["e-1"]
 
 
+def test_a_pod_keeps_the_address_that_it_had(told: Told) -> None:
+    ended = leaving(make("e-1", state={"terminated": {"exitCode": 0}}))
+    told.witness.see_pod("MODIFIED", leaving(make("e-1", "10.0.0.1", ready=True)))
+    told.witness.see_pod("MODIFIED", ended)
+    told.witness.see_pod("DELETED", ended)
+    assert [item.ip for item in told.witness.everyone()] == ["10.0.0.1"]
+    assert {event.ip for event in told.events} == {"10.0.0.1"}
+
+
 def test_a_pod_that_is_removed_by_force_ends_and_never_was_about_to_go(told: Told) -> None:
     told.witness.see_pod("DELETED", leaving(make("e-1", "10.0.0.1", ready=True)))
     assert told.kinds() == [("replica-ended", "e-1")]

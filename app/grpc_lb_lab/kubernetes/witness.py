@@ -205,7 +205,9 @@ def _uid(pod: pods.Pod) -> str:
 def _with_address(pod: pods.Pod, before: pods.Pod | None) -> pods.Pod:
     """The pod with the address that it had: the last status of one that has ended may come without."""
     address = pods.replica(before).ip if before else ""
-    return pod if pods.replica(pod).ip or not address else {**pod, "status": {**pod.get("status", {}), "podIP": address}}
+    if pods.replica(pod).ip or not address:
+        return pod
+    return {**pod, "status": {**pod.get("status", {}), "podIP": address}}
 
 
 def _age(pod: pods.Pod) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Runs every check and test that needs no cluster and ends with one line: ``N passed, 0 failed in S s (…)``.
 
 Counted are the checks (one a tool), pytest's tests and molecule's steps (converge, verify, idempotence …).
-Arguments are the names of parts to run: checks, pytest, molecule; all without any.
+Arguments are the names of parts to run: checks, live, unit, molecule; all without any.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ def main(parts: list[str]) -> int:
     """Run the parts, all of them even when one fails. Returns 0 when everything passed."""
     started = time.monotonic()
     left_out = have_programs()
-    runners = {"checks": run_checks, "pytest": run_pytest, "molecule": run_molecule}
+    runners = {"checks": run_checks, "live": run_live, "unit": run_unit, "molecule": run_molecule}
     chosen = [runners[part] for part in parts or runners]
-    # Both of the last two wait more than they work, each in a lab of its own.
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    # All but the checks wait more than they work, each in labs of its own.
+    with ThreadPoolExecutor(max_workers=3) as pool:
         tallies = [run() for run in chosen if run is run_checks]
         tallies += pool.map(lambda run: run(), [run for run in chosen if run is not run_checks])
     passed, failed = sum(tally.passed for tally in tallies), sum(tally.failed for tally in tallies)
@@ -138,18 +138,47 @@ def run_check(name: str) -> bool:
     return good
 
 
-def run_pytest() -> Tally:
-    """Run pytest, its own progress on the screen."""
-    print("pytest", flush=True)
+def run_live() -> Tally:
+    """Run the tests that start labs, browsers and terminals."""
+    return run_pytest("live tests", "tests", "--ignore=tests/unit")
+
+
+def run_unit() -> Tally:
+    """Run the tests of single parts."""
+    return run_pytest("unit tests", "tests/unit")
+
+
+def run_pytest(name: str, *arguments: str) -> Tally:
+    """Run some of the tests; what failed is shown at the end, as others write to the screen meanwhile."""
+    print(name, flush=True)
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.xml"
-        command = [str(BIN / "pytest"), f"--junit-xml={results}", "--durations=5", "--durations-min=3"]
-        code = subprocess.run(command, cwd=REPO, env=ENVIRONMENT, check=False).returncode
-        if not results.exists():
-            return Tally("tests", 0, 1)
-        suite = next(ElementTree.parse(results).getroot().iter("testsuite")).attrib
-    failed = int(suite["failures"]) + int(suite["errors"])
-    return Tally("tests", int(suite["tests"]) - failed - int(suite["skipped"]), max(failed, int(code != 0)))
+        command = [str(BIN / "pytest"), *arguments, f"--junit-xml={results}", "--durations=5", "--durations-min=3"]
+        code, told = follow(name, command)
+        suite = next(ElementTree.parse(results).getroot().iter("testsuite")).attrib if results.exists() else {}
+    failed = int(suite.get("failures", 1)) + int(suite.get("errors", 0))
+    passed = int(suite.get("tests", 1)) - failed - int(suite.get("skipped", 0))
+    good = code == 0 and failed == 0
+    print(f"  {name:<20} {'ok' if good else 'failed':<7} {time.monotonic() - started:5.1f} s", flush=True)
+    if not good:
+        print(told, flush=True)
+    return Tally(name, passed, max(failed, int(not good)))
+
+
+def follow(name: str, command: list[str]) -> tuple[int, str]:
+    """Run pytest and tell every tenth of its way. Returns its exit code and all that it wrote."""
+    process = subprocess.Popen(
+        command, cwd=REPO, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+    assert process.stdout
+    lines, told = [], 0
+    for line in process.stdout:
+        lines.append(line)
+        if (share := re.search(r"\[ *(\d+)%\]$", line)) and told + 10 <= int(share[1]) < 100:
+            told = int(share[1])
+            print(f"  {name:<20} {told} %", flush=True)
+    return process.wait(), "".join(lines)
 
 
 def run_molecule() -> Tally:

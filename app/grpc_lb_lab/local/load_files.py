@@ -66,6 +66,8 @@ class LoadFolder:
     def keep_logs(self, logs: Iterable[Path]) -> None:
         """Copy logs, at most their last megabyte each. Raises ``ArtifactError``."""
         for log in logs:
+            if not log.exists():  # its process never came as far as to open it
+                continue
             kept = self.logs / log.name
             with _explained(kept), log.open("rb") as source, kept.open("wb") as target:
                 source.seek(max(0, log.stat().st_size - _LOG_LIMIT))

@@ -107,6 +107,7 @@ def test_keepalive_finds_a_hung_replica_and_nothing_else_does(hung, plan, keepal
         reply, _ = await call(b"")
         assert reply is not None
         os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED)  # the signal is sent at once, but the last thread stops later
         began = time.monotonic()
         _, code = await channel.caller(METHOD, (), 2.0)(b"")
         await channel.close()

@@ -71,6 +71,14 @@ def test_logs_are_kept_with_their_last_megabyte(tmp_path: Path) -> None:
     assert kept.endswith(b"aend")
 
 
+def test_a_process_without_a_log_costs_nobody_elses(tmp_path: Path) -> None:
+    files = LoadFolder(tmp_path / "results")
+    files.prepare()
+    (tmp_path / "echo.log").write_text("listening\n")
+    files.keep_logs([tmp_path / "stopped-before-it-opened-its-own.log", tmp_path / "echo.log"])
+    assert [path.name for path in files.logs.iterdir()] == ["echo.log"]
+
+
 def test_progress_is_the_sum_of_each_clients_last_word(tmp_path: Path) -> None:
     first, second = tmp_path / "0.log", tmp_path / "1.log"
     first.write_text("warming up\nprogress 0 10/500\nprogress 0 400/500\n")

@@ -97,9 +97,10 @@ def test_server_answers_pushes_on_change_and_drains(backends: Backends, planes: 
 
         reader = threading.Thread(target=read)
         reader.start()
-        for numbers in ((1,), (1,), (2,), (1, 2)):
+        for numbers, pushes in (((1,), 2), ((1,), 2), ((2,), 3), ((1, 2), 4)):
             planes.write(backends.entries(*numbers))
-            time.sleep(0.15)
+            wait_until(lambda pushes=pushes: len(seen) == pushes)
+            time.sleep(0.15)  # for the list that changes nothing to be seen
         both = {"echo": backends.entries(), "other": backends.entries(1)}
         planes.replace(planes.file, {"services": both})
         wait_until(lambda: '"other": 1' in plane.log())
@@ -225,9 +226,11 @@ def test_calls_in_flight_end_on_a_server_that_left_the_list(backends: Backends, 
     backends.add(1, 2)
     slow = backends.running[1].service
     quick = slow.answer
+    arrived, go = threading.Semaphore(0), threading.Event()
 
     def answer_late(*arguments: Any) -> bytes:
-        time.sleep(1.0)
+        arrived.release()
+        assert go.wait(20)
         return quick(*arguments)
 
     slow.answer = answer_late  # type: ignore[method-assign,assignment]
@@ -239,11 +242,13 @@ def test_calls_in_flight_end_on_a_server_that_left_the_list(backends: Backends, 
         await follower.start()
         call = echo(follower)
         pending = [asyncio.ensure_future(call(echo_pb2.EchoRequest())) for _ in range(3)]
-        await asyncio.sleep(0.1)
+        for _ in pending:
+            assert await asyncio.to_thread(arrived.acquire, timeout=10)
         planes.write(backends.entries(2))
         await until(lambda: follower.resolved == targets(backends, 2))
         assert not any(task.done() for task in pending)
         assert (await call(echo_pb2.EchoRequest())).backend.pod == "echo-2"
+        go.set()
         assert {reply.backend.pod for reply in await asyncio.gather(*pending)} == {"echo-1"}
         await follower.close()
 

@@ -67,10 +67,11 @@ def test_endpoints_come_and_go_without_a_failed_call(backends: Backends, planes:
     caller.begin(400, 0.005)
     time.sleep(0.3)
     backends.add(3)
-    planes.write(backends.entries())
-    time.sleep(0.8)
-    planes.write(backends.entries(2, 3))
-    time.sleep(0.4)
+    for numbers in ((1, 2, 3), (2, 3)):
+        old = statuses(plane)["ClusterLoadAssignment"]
+        planes.write(backends.entries(*numbers))
+        wait_until(lambda old=old: (s := statuses(plane)["ClusterLoadAssignment"]) != old and s[0] == ACKED)
+        time.sleep(0.5)  # what was taken is in force a moment later
     backends.remove(1)
     pods, errors = caller.result()
     assert not errors

@@ -89,7 +89,7 @@ def test_impossible_faults_are_refused_and_change_nothing(replica, wrong, named)
 
 
 def test_a_draining_server_does_not_become_ready_again(start_echo, connect):
-    server = start_echo(drain_delay_s=0.6)
+    server = start_echo(drain_delay_s=2)
     health = health_pb2_grpc.HealthStub(connect(server))
     server.service.faults.set(Fault(unready=True), 0.1)
     draining = threading.Thread(target=server.drain)

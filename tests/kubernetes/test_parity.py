@@ -13,6 +13,9 @@ from kubernetes_lab import REPO, KubernetesLab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+SAME = "test_same_class_servers_and_verdict"
 
 
 def strategies() -> list[str]:
@@ -44,8 +47,8 @@ def facts(report: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the local lab needs Linux")
 @pytest.mark.parametrize("strategy", strategies())
-def test_same_class_servers_and_verdict(kind_lab: KubernetesLab, local_lab: KubernetesLab, strategy: str) -> None:
-    places = {"kind": facts(on_kind(kind_lab, strategy)), "local": facts(on_local(local_lab, strategy))}
+def test_same_class_servers_and_verdict(kind_lab: KubernetesLab, local_cells: Path, strategy: str) -> None:
+    places = {"kind": facts(on_kind(kind_lab, strategy)), "local": facts(on_local(local_cells, strategy))}
     assert places["kind"]["status"] == "pass"
     # A policy that draws gives other counts every time; one that counts gives the same.
     if not exact(strategy):
@@ -69,21 +72,22 @@ def on_kind(lab: KubernetesLab, strategy: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def local_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesLab]:
-    """The lab on processes of this machine, one for all strategies."""
+def local_cells(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One comparison on processes of this machine, of every strategy that a test here asks for."""
     folder = tmp_path_factory.mktemp("local")
     places = {"lab_state_dir": str(folder / "state"), "lab_artifacts_dir": str(folder / "artifacts")}
     lab = KubernetesLab(folder, variables={"lab_cluster": "local", **places})
-    yield lab
+    tests = [item for item in request.session.items if getattr(item, "originalname", "") == SAME]
+    wanted = [item.callspec.params["strategy"] for item in tests]  # type: ignore[attr-defined]
+    run = lab.play("compare", strategies=",".join(wanted), limit_s=500)
+    assert run.code == 0, run.screen
+    yield folder / "artifacts" / "latest"
     assert lab.play("reset").code == 0
 
 
-def on_local(lab: KubernetesLab, strategy: str) -> dict[str, Any]:
-    """Run the strategy there and return its report."""
-    run = lab.play(strategy=strategy)
-    assert run.code == 0, run.screen
-    path = lab.folder / "artifacts" / "latest" / strategy / "steady" / "report.json"
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def on_local(cells: Path, strategy: str) -> dict[str, Any]:
+    """Return the report of the strategy's cell there."""
+    report: dict[str, Any] = json.loads((cells / strategy / "steady" / "report.json").read_text(encoding="utf-8"))
     assert report["run"]["cluster"] == "local"
     return report
 

@@ -43,7 +43,7 @@ def test_a_supervisor_killed_takes_everyone_along_and_the_next_up_heals(lab: Lab
     pids = lab.pids()
     assert len(pids) == 2 + 3 + 1  # supervisor, spawner, replicas, the Service's Envoy
     kill(pids[0])
-    until(lambda: not any(alive(pid) for pid in pids), "all processes are gone", timeout_s=10)
+    until(lambda: not any(alive(pid) for pid in pids), "all processes are gone", timeout_s=3)
     assert lab.status() == {"running": False}
     healed = lab.up("service", 3)
     assert healed["changed"] is True

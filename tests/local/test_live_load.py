@@ -165,7 +165,7 @@ def test_a_supervisor_that_dies_is_told_and_leaves_nothing(lab: Lab, tmp_path: P
     _, errors = running.process.communicate(timeout=10)
     assert running.process.returncode == 4
     assert "the lab's supervisor died" in errors
-    until(lambda: not any(alive(pid) for pid in pids), "everything ended", timeout_s=10)
+    until(lambda: not any(alive(pid) for pid in pids), "everything ended", timeout_s=3)
 
 
 def test_replicas_that_come_and_go_in_a_load_are_in_its_inventory(lab: Lab, tmp_path: Path) -> None:

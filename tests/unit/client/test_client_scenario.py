@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import random
+import statistics
 
 import pytest
 from grpc_lb_lab.client import names, watch
@@ -126,7 +127,10 @@ def test_a_scenario_s_result_has_failures_latencies_and_answers(replicas, gated,
     assert len(result.failures) == result.failed == 30
     for failure in result.failures:
         assert result.started_at - 0.01 <= failure.began_at
-        assert 0.29 <= failure.ended_at - failure.began_at <= 5  # the deadline, and what a busy machine adds
+    took = [failure.ended_at - failure.began_at for failure in result.failures]
+    # The deadline. A busy machine makes single calls late, not most of them.
+    assert min(took) >= 0.29
+    assert statistics.median(took) == pytest.approx(0.3, abs=0.2)
     assert sum(values(slot) for slot in result.latency_slots) == 30
     assert [answer.addresses for answer in result.dns_answers] == [["127.98.1.1"]]
 

@@ -128,7 +128,7 @@ def test_api_server_that_is_not_there_yet() -> None:
     wait_until(lambda: found.now() == ["10.0.0.1"])
     started = time.monotonic()
     found.source.close()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 2
     assert not [thread for thread in threading.enumerate() if thread.name == "watch endpointslices"]
     api.stop()
 
@@ -150,7 +150,7 @@ def test_close_does_not_wait_for_an_answer(answers: int) -> None:
             assert connection.recv(65536)
             started = time.monotonic()
             source.close()
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 2
             assert not [thread for thread in threading.enumerate() if thread.name == "watch endpointslices"]
 
 

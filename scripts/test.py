@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -69,6 +70,8 @@ class Tally:
 def main(parts: list[str]) -> int:
     """Run the parts, all of them even when one fails. Returns 0 when everything passed."""
     started = time.monotonic()
+    # A shell lets its background jobs ignore Ctrl-C, and so would what the tests start and then end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     left_out = have_programs()
     runners = {"checks": run_checks, "live": run_live, "unit": run_unit, "molecule": run_molecule}
     chosen = [runners[part] for part in parts or runners]

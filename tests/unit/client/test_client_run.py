@@ -185,7 +185,8 @@ def test_stalled_open_loop_sees_the_backlog_a_closed_one_hides(replicas, gated, 
         assert result.ok == 100
         histogram = latency.decode(result.latency_hdr)
         slow[kind] = sum(item.count_added_in_this_iter_step for item in histogram if item.value_iterated_to > 50_000)
-    assert slow["closed"] == 1
+    # One call waits for the server; a few more when the machine itself stands still for a moment.
+    assert 1 <= slow["closed"] <= 4
     assert slow["open"] >= 30
 
 

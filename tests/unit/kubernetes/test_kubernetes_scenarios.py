@@ -196,14 +196,14 @@ def test_settled_waits_for_the_pods_that_are_wanted_and_for_those_that_shall_go(
 
     async def play() -> None:
         subject = KubernetesStage(Kubectl("ns"), told.witness, 50051, 1)
-        await asyncio.wait_for(subject.settled(), 1)
+        await asyncio.wait_for(subject.settled(), 5)
         await subject.delete("e-1")
         settled = asyncio.create_task(subject.settled())
         told.witness.see_pod("ADDED", make("e-2", "10.0.0.2", ready=True))
         await asyncio.sleep(stage.LOOK_S * 3)
         assert not settled.done()  # two, and one of them was told to go
         told.witness.see_pod("MODIFIED", leaving(make("e-1", "10.0.0.1", ready=True)))
-        await asyncio.wait_for(settled, 1)
+        await asyncio.wait_for(settled, 5)
         await subject.close()
 
     asyncio.run(play())
@@ -269,7 +269,7 @@ def test_faults_reach_the_server_and_are_taken_back_at_the_end(told: Told, serve
         assert vars(server.service.faults)["_fault"].delay_s == 0.07
         await subject.fail("e-1", "UNAVAILABLE", 30)
         assert vars(server.service.faults)["_fault"].fail_code == "UNAVAILABLE"
-        await asyncio.wait_for(subject.settled(), 1)
+        await asyncio.wait_for(subject.settled(), 5)
         await subject.close()
 
     asyncio.run(play())
@@ -289,7 +289,7 @@ def test_a_server_that_is_still_stopped_at_the_end_is_replaced(
         subject = KubernetesStage(Kubectl("ns"), told.witness, 50051, 1)
         await subject.stop("e-1", 20)
         told.witness.see_pod("MODIFIED", make("e-1", "10.0.0.1"))  # its readiness probe fails, as it must
-        await asyncio.wait_for(subject.settled(), 1)
+        await asyncio.wait_for(subject.settled(), 5)
         await subject.close()
         await subject.kill("e-1")
 

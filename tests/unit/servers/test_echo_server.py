@@ -55,7 +55,7 @@ def test_each_call_takes_the_time_that_it_is_told_to(start_echo, connect):
     began = time.monotonic()
     call(echo_pb2.EchoRequest(), timeout=5)
     call(echo_pb2.EchoRequest(), timeout=5)
-    assert 0.16 <= time.monotonic() - began < 1
+    assert 0.16 <= time.monotonic() - began < 4
 
 
 def test_counts_by_run_and_phase(stub):

@@ -9,8 +9,8 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import yaml
+from grpc_lb_lab.report import latency
 from live_lab import ROOT, Lab, until
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_scaling_is_noted_with_its_clocks_and_the_new_replica_takes_part(lab: La
     seen = play(lab, tmp_path, "lookaside", [{"at_s": 1.2, "do": "scale", "by": 1}], 5)
     (command,) = seen.events("command")
     assert command["detail"] == "scale 3 → 4 replicas"
-    assert 1.2 <= seen.seconds(command) < 1.5
+    assert 1.2 <= seen.seconds(command) < 2.2
     (started,), (ready,) = seen.events("replica-started"), seen.events("replica-ready")
     before, after = seen.events("endpoints")
     assert command["at"] < started["at"] < ready["at"] <= after["at"]
@@ -105,21 +105,21 @@ def test_faults_begin_and_end_by_themselves_and_the_next_load_finds_none(lab: La
         {"at_s": 1, "do": "slow", "which": "1", "delay_ms": 60, "for_s": 1},
         {"at_s": 2.5, "do": "fail", "which": "2", "code": "INTERNAL", "for_s": 1},
         {"at_s": 4, "do": "stop", "which": "3", "for_s": 1.5},
-        {"at_s": 6.5, "do": "fail", "which": "1", "code": "INTERNAL"},
+        {"at_s": 6.5, "do": "fail", "which": "1", "code": "INTERNAL", "for_s": 60},
     ]
-    seen = play(lab, tmp_path, "headless-bare", events, 7, base_delay_ms=5)
-    assert [round(seen.seconds(event), 1) for event in seen.events("command")] == pytest.approx(
-        [1, 2.5, 4, 6.5], abs=0.2
-    )
-    assert [round(seen.seconds(event), 1) for event in seen.events("recovered")] == pytest.approx(
-        [2, 3.5, 5.5], abs=0.2
-    )
-    failures = [
-        (failure["began_at"] - seen.client["started_at"], failure["code"]) for failure in seen.client["failures"]
-    ]
-    assert {code for at, code in failures if 2.4 < at < 3.6} == {"INTERNAL"}
-    assert {code for at, code in failures if 3.7 < at < 5.6} == {"DEADLINE_EXCEEDED"}
-    assert [at for at, _ in failures if at < 2.4 or 5.8 < at < 6.4] == []
+    seen = play(lab, tmp_path, "headless-bare", events, 7, base_delay_ms=40)
+    begins, ends = ([event["at"] for event in seen.events(kind)] for kind in ("command", "recovered"))
+    # Nothing comes before its time, and a moment after it only where the machine was busy.
+    for at, planned_s in zip(begins, (1, 2.5, 4, 6.5), strict=True):
+        assert planned_s <= at - seen.client["started_at"] < planned_s + 1
+    for at, began, for_s in zip(ends, begins[:3], (1, 1, 1.5), strict=True):
+        assert for_s - 0.01 <= at - began < for_s + 1
+    failures = [(failure["ended_at"], failure["code"]) for failure in seen.client["failures"]]
+    assert {code for _, code in failures} == {"INTERNAL", "DEADLINE_EXCEEDED"}
+    internal = [at for at, code in failures if code == "INTERNAL"]
+    assert all(begins[1] <= at < ends[1] + 0.3 or begins[3] <= at for at in internal)
+    assert all(begins[2] <= at < ends[2] + 1.3 for at, code in failures if code == "DEADLINE_EXCEEDED")
+    assert min(internal) < ends[1] and max(internal) > begins[3], "both faults were seen"
     assert len(failures) > 3 * RATE / 3 / 2
     steady = json.loads((tmp_path / "plan.json").read_text()) | {"course": None, "scenario": "steady"}
     steady["load"] = {"requests": 300, "replicas": 3}
@@ -127,7 +127,7 @@ def test_faults_begin_and_end_by_themselves_and_the_next_load_finds_none(lab: La
     lab.do("load", "--plan", tmp_path / "plan.json", "--results", tmp_path / "results")
     after = json.loads((tmp_path / "results" / "client-0.json").read_text())
     assert (after["ok"], after["failed"]) == (300, 0)
-    assert after["finished_at"] - after["started_at"] < 300 * 0.005, "the base delay is gone"
+    assert latency.summarize(latency.decode(after["latency_hdr"])).p90 < 40, "the base delay is gone"
 
 
 def test_all_replicas_are_replaced_and_clients_that_ask_dns_find_the_new_ones(lab: Lab, tmp_path: Path) -> None:

@@ -37,7 +37,10 @@ def wait_for(page, words):
 def widths(page):
     """The length of each replica's bar, of its track, once they have stopped moving."""
     script = "[...document.querySelectorAll('#rows .fill')].map(f => f.offsetWidth / f.parentElement.offsetWidth)"
-    time.sleep(0.5)
+    deadline = time.monotonic() + 20
+    while page.evaluate("document.getAnimations().length"):
+        assert time.monotonic() < deadline, "the bars move for ever"
+        time.sleep(0.1)
     return page.evaluate(script)
 
 
@@ -70,11 +73,12 @@ def test_before_during_and_after_a_run(browser, url, tmp_path):
 def test_the_picture_of_the_last_run_and_then_of_the_next(browser, url, tmp_path):
     play.half(tmp_path).end("the client died")
     page = browser.open(url)
-    assert wait_for(page, HALF).startswith("broken")
-    assert "the client died" in wait_for(page, HALF)
+    text = wait_for(page, "the client died")
+    assert text.startswith("broken")
+    assert HALF in text
     run = play.Play(tmp_path, "envoy")
     run.step(1.0, {"echo-z": 7})
-    wait_for(page, "envoy · scale-up · local")
+    assert "envoy · scale-up · local" in wait_for(page, "echo-z")
     assert page.evaluate(ROWS)[0][1].startswith("echo-z")
     assert len(page.evaluate(ROWS)) == 1
     assert page.evaluate("document.getElementById('problem').hidden")

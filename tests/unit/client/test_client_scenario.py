@@ -155,7 +155,7 @@ def test_connections_that_the_server_ends_follow_one_another(replicas, plan, run
 def test_a_scenario_s_result_has_failures_latencies_and_answers(replicas, gated, name_server, plan, run):
     (server,) = replicas(1, gated)
     dns = name_server({"echo-headless": ["127.98.1.1"]})
-    wish = plan(f"echo-headless:{server.port}", dns=dns, requests=30, rate_rps=30.0, deadline_s=0.3)
+    wish = plan(f"echo-headless:{server.port}", dns=dns, requests=30, rate_rps=10.0, deadline_s=0.3)
     result = from_dict(ClientResult, to_dict(run(dataclasses.replace(wish, course=COURSE))))
     assert {failure.code for failure in result.failures} == {"DEADLINE_EXCEEDED"}
     assert len(result.failures) == result.failed == 30

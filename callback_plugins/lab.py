@@ -5,6 +5,7 @@ With ``-v`` it is Ansible's own output, followed by the report.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from multiprocessing.queues import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ansible import constants
+from ansible.executor.process.worker import WorkerProcess
 from ansible.executor.task_queue_manager import FinalQueue
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 from ansible.vars import reserved
@@ -58,6 +60,48 @@ def _put_whole(self: FinalQueue, thing: Any) -> None:
 
 
 FinalQueue.put = _put_whole
+
+
+def _start_whole(self: WorkerProcess) -> None:
+    """Start a worker without being interrupted by Ctrl-C, which counts a moment later.
+
+    A fork calls hooks of Python's library. An exception in one of them is printed and forgotten, ``KeyboardInterrupt``
+    too: the playbook went on. Blocking the signals would not help: the kernel gives them to another thread, and Python
+    acts on them in this one all the same.
+    """
+    caught: list[int] = []
+    playbook = os.getpid()
+
+    def later(number: int, _: object) -> None:
+        if os.getpid() != playbook:  # the worker, before it has handlers of its own
+            os._exit(1)
+        caught.append(number)
+
+    handlers = {number: signal.signal(number, later) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _start(self)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for caught_one in caught:
+        signal.raise_signal(caught_one)
+
+
+_start = WorkerProcess.start
+WorkerProcess.start = _start_whole
+
+
+def _raise_again(lost: sys.UnraisableHookArgs) -> None:
+    """Have Ctrl-C again in a moment when it came where Python loses exceptions, as in a ``__del__``."""
+    if lost.exc_type is KeyboardInterrupt:
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    else:
+        _tell_unraisable(lost)
+
+
+_tell_unraisable = sys.unraisablehook
+sys.unraisablehook = _raise_again
 
 
 class CallbackModule(DefaultCallback):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import signal
+import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -143,3 +145,63 @@ def test_ctrl_c_waits_until_ansibles_queue_is_unlocked(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         callback.FinalQueue.put(None, "whole")
     assert told == ["whole"]
+
+
+def test_ctrl_c_while_a_worker_is_started_counts_once_it_is(monkeypatch):
+    """A fork's hooks lose exceptions; real forks are too fast to be met."""
+    told = []
+
+    def start(worker):
+        signal.raise_signal(signal.SIGINT)
+        told.append("started")
+
+    monkeypatch.setattr(callback, "_start", start)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        callback._start_whole(None)
+    assert told == ["started"]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == (signal.default_int_handler, before)
+
+
+def test_ctrl_c_ends_a_worker_that_has_no_handlers_yet(monkeypatch):
+    codes = []
+
+    def start(worker):
+        if (pid := os.fork()) == 0:
+            try:
+                signal.raise_signal(signal.SIGINT)
+            finally:
+                os._exit(0)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    monkeypatch.setattr(callback, "_start", start)
+    callback._start_whole(None)
+    assert codes == [1]
+
+
+class Interrupted:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_that_python_would_lose_comes_again(monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", callback._raise_again)
+    reached = []
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted()
+        reached.append("lost at first")
+        time.sleep(5)
+    assert reached == ["lost at first"]
+
+
+class Broken:
+    def __del__(self):
+        raise ValueError("broken")
+
+
+def test_all_else_that_python_loses_is_still_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(callback, "_tell_unraisable", lambda lost: told.append(str(lost.exc_value)))
+    monkeypatch.setattr(sys, "unraisablehook", callback._raise_again)
+    Broken()
+    assert told == ["broken"]

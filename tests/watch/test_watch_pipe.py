@@ -129,9 +129,14 @@ def test_only_a_run_that_went_well_is_done(tmp_path, problem, progress):
     assert make_view(follower.state, run.at).progress == pytest.approx(progress)
 
 
+@contextmanager
 def lines(state, *arguments):
     line = [LAB, "watch", "--state", str(state), *arguments]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # does nothing to one that ended
 
 
 def test_a_pipe_gets_lines(tmp_path):

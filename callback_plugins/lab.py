@@ -65,9 +65,9 @@ FinalQueue.put = _put_whole
 def _start_whole(self: WorkerProcess) -> None:
     """Start a worker without being interrupted by Ctrl-C, which counts a moment later.
 
-    A fork calls hooks of Python's library. An exception in one of them is printed and forgotten, ``KeyboardInterrupt``
-    too: the playbook went on. Blocking the signals would not help: the kernel gives them to another thread, and Python
-    acts on them in this one all the same.
+    A fork calls hooks of Python's library. An exception in one of them, and ``KeyboardInterrupt`` is one, is forgotten
+    with what the hook had still to unlock, and a worker whose pid is not known yet would not be told. Blocking the
+    signals would not help: the kernel gives them to another thread, and Python acts on them in this one all the same.
     """
     caught: list[int] = []
     playbook = os.getpid()

@@ -65,7 +65,7 @@ def test_scaling_is_noted_with_its_clocks_and_the_new_replica_takes_part(lab: La
     seen = play(lab, tmp_path, "lookaside", [{"at_s": 1.2, "do": "scale", "by": 1}], 5)
     (command,) = seen.events("command")
     assert command["detail"] == "scale 3 → 4 replicas"
-    assert 1.2 <= seen.seconds(command) < 2.2
+    assert 1.2 <= seen.seconds(command) < 1.5
     (started,), (ready,) = seen.events("replica-started"), seen.events("replica-ready")
     before, after = seen.events("endpoints")
     assert command["at"] < started["at"] < ready["at"] <= after["at"]
@@ -109,11 +109,12 @@ def test_faults_begin_and_end_by_themselves_and_the_next_load_finds_none(lab: La
     ]
     seen = play(lab, tmp_path, "headless-bare", events, 7, base_delay_ms=40)
     begins, ends = ([event["at"] for event in seen.events(kind)] for kind in ("command", "recovered"))
-    # Nothing comes before its time, and a moment after it only where the machine was busy.
-    for at, planned_s in zip(begins, (1, 2.5, 4, 6.5), strict=True):
-        assert planned_s <= at - seen.client["started_at"] < planned_s + 1
-    for at, began, for_s in zip(ends, begins[:3], (1, 1, 1.5), strict=True):
-        assert for_s - 0.01 <= at - began < for_s + 1
+    # Nothing comes before its time. A busy machine makes single ones late, not all of them.
+    planned = [seen.client["started_at"] + at_s for at_s in (1, 2.5, 4, 6.5)]
+    late = [at - due for at, due in zip(begins, planned, strict=True)]
+    late_ends = [at - began - for_s for at, began, for_s in zip(ends, begins[:3], (1, 1, 1.5), strict=True)]
+    for delays in (late, late_ends):
+        assert -0.01 <= min(delays) < 0.2 and max(delays) < 1
     failures = [(failure["ended_at"], failure["code"]) for failure in seen.client["failures"]]
     assert {code for _, code in failures} == {"INTERNAL", "DEADLINE_EXCEEDED"}
     internal = [at for at, code in failures if code == "INTERNAL"]

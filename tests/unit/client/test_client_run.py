@@ -184,10 +184,10 @@ def test_stalled_open_loop_sees_the_backlog_a_closed_one_hides(replicas, gated, 
         check_sums(result)
         assert result.ok == 100
         histogram = latency.decode(result.latency_hdr)
-        slow[kind] = sum(item.count_added_in_this_iter_step for item in histogram if item.value_iterated_to > 50_000)
-    # One call waits for the server; a few more when the machine itself stands still for a moment.
-    assert 1 <= slow["closed"] <= 4
-    assert slow["open"] >= 30
+        slow[kind] = sum(item.count_added_in_this_iter_step for item in histogram if item.value_iterated_to > 250_000)
+    # Half of the pause, so that a short one of the machine's own is not taken for it.
+    assert slow["closed"] == 1
+    assert slow["open"] >= 20
 
 
 def test_open_loop_keeps_its_rate_and_records_its_lag(replicas, plan, run):

@@ -52,10 +52,12 @@ def test_cached_reply_keeps_payloads_and_paths_apart(stub):
 
 def test_each_call_takes_the_time_that_it_is_told_to(start_echo, connect):
     call = echo_pb2_grpc.EchoServiceStub(connect(start_echo(work_ms=80))).Echo
-    began = time.monotonic()
-    call(echo_pb2.EchoRequest(), timeout=5)
-    call(echo_pb2.EchoRequest(), timeout=5)
-    assert 0.16 <= time.monotonic() - began < 4
+    took = []
+    for _ in range(5):
+        began = time.monotonic()
+        call(echo_pb2.EchoRequest(), timeout=5)
+        took.append(time.monotonic() - began)
+    assert 0.08 <= min(took) < 0.16  # a busy machine makes single calls late, not all of them
 
 
 def test_counts_by_run_and_phase(stub):

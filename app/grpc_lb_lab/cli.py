@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 COMMANDS = {
     "client": ("grpc_lb_lab.client.commands", "send the load of a plan and record what came back"),

@@ -7,10 +7,11 @@ import json
 from typing import TYPE_CHECKING
 
 import report_factory as made
+from grpc_lb_lab.model.files import write_text
+from grpc_lb_lab.model.inventory import Event
+from grpc_lb_lab.model.result import Bucket
 from grpc_lb_lab.report.artifacts import write_report
 from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.files import write_text
-from grpc_lb_lab.report.model import Bucket, Event
 
 if TYPE_CHECKING:
     from pathlib import Path

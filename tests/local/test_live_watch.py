@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from grpc_lb_lab.report import live
+from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.report.live_state import LiveState
 from live_lab import ROOT, Lab, until
 from test_live_load import make_plan
@@ -38,7 +38,7 @@ def begin(lab: Lab, folder: Path, seconds: float, clients: int = 1) -> tuple[sub
     content = json.loads(plan.read_text())
     content["load"] |= {"requests": None, "duration_s": seconds, "rate_rps": 100.0}
     plan.write_text(json.dumps(content))
-    feed = folder / live.FILE
+    feed = folder / live_feed.FILE
     return lab.start("load", "--plan", plan, "--results", folder / "results", "--live", feed), feed
 
 

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from grpc_lb_lab.report import latency
+from grpc_lb_lab.model import latency
 from live_lab import ROOT, Lab, until
 
 if TYPE_CHECKING:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 import yaml
+from grpc_lb_lab.model.data import from_dict
+from grpc_lb_lab.model.inventory import Inventory
+from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.model.result import ClientResult
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.model import ClientResult, Inventory, Plan, from_dict
 from live_lab import ROOT, Lab, alive, descendants, kill, until
 
 if TYPE_CHECKING:

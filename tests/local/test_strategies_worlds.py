@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from grpc_lb_lab.local import edge, envoy, programs
+from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.model.inventory import Inventory
+from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.model.result import ClientResult
 from grpc_lb_lab.report.artifacts import read_as
 from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.errors import UsageError
-from grpc_lb_lab.report.model import ClientResult, Inventory, Plan
 from grpc_lb_lab.settings import validate
 from live_lab import ROOT, Lab, alive, descendants, kill, until
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.events.feed import LiveFeed
-from grpc_lb_lab.report import live
+from grpc_lb_lab.model import live_feed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,13 +19,13 @@ class Play:
 
     def __init__(self, state: Path, strategy: str = "headless", **run: Any) -> None:
         """Start the run at a real time, so that nobody takes it for one that was forgotten."""
-        self.feed = LiveFeed(state / live.FILE)
+        self.feed = LiveFeed(state / live_feed.FILE)
         self.at = self.start = time.time()
         self.calls: dict[str, int] = {}
         self.errors: dict[str, int] = {}
         settings = {"scenario": "scale-up", "scenario_title": SCENARIO_TITLE, "cluster": "local", "clients": 1,
                     "replicas": 3, "duration_s": 10.0, "rate_rps": 30.0, **run}  # fmt: skip
-        self.feed.start(live.RunLine(self.at, f"run-{strategy}", strategy, TITLE, **settings))
+        self.feed.start(live_feed.RunLine(self.at, f"run-{strategy}", strategy, TITLE, **settings))
 
     def ready(self, *pods: str) -> None:
         """These replicas are ready from now on."""
@@ -45,7 +45,7 @@ class Play:
         ok, bad = sum(self.calls.values()), sum(self.errors.values())
         figures = {"total": 300, "conns": len(self.calls), "p50_ms": 0.4, "p99_ms": 2.5, **more}
         counts = {"per": dict(self.calls), "errors": dict(self.errors)}
-        self.feed.add(live.ClientLine(self.at, 0, self.start, ok + bad, ok, bad, **counts, **figures, ended=ended))
+        self.feed.add(live_feed.ClientLine(self.at, 0, self.start, ok + bad, ok, bad, **counts, **figures, ended=ended))
 
     def end(self, problem: str = "") -> None:
         """The run is over."""

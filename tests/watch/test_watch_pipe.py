@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import play
 import pytest
 from grpc_lb_lab.cli import main
-from grpc_lb_lab.report import live
+from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.report.live_view import make_view
 from grpc_lb_lab.report.render.live import render_frame
 from grpc_lb_lab.report.render.watch_page import view_json
@@ -26,7 +26,7 @@ from tmux_terminal import LAB
 
 
 def test_a_follower_sees_a_feed_grow(tmp_path):
-    follower = Follower(tmp_path / live.FILE)
+    follower = Follower(tmp_path / live_feed.FILE)
     assert not follower.poll()
     run = play.Play(tmp_path)
     assert follower.poll()
@@ -38,10 +38,10 @@ def test_a_follower_sees_a_feed_grow(tmp_path):
 
 
 def test_half_a_line_waits_for_its_other_half(tmp_path):
-    follower = Follower(tmp_path / live.FILE)
+    follower = Follower(tmp_path / live_feed.FILE)
     play.Play(tmp_path)
-    line = live.render(live.EndLine(1.0, "broken")) + "\n"
-    with (tmp_path / live.FILE).open("a") as file:
+    line = live_feed.render(live_feed.EndLine(1.0, "broken")) + "\n"
+    with (tmp_path / live_feed.FILE).open("a") as file:
         for part in (line[:9], line[9:]):
             file.write(part)
             file.flush()
@@ -51,20 +51,20 @@ def test_half_a_line_waits_for_its_other_half(tmp_path):
 
 def test_lines_that_are_none_are_passed_over(tmp_path):
     run = play.Play(tmp_path)
-    with (tmp_path / live.FILE).open("ab") as file:
+    with (tmp_path / live_feed.FILE).open("ab") as file:
         file.write(b"\xff\xfe nonsense\n{}\n\n")
     run.step(1.0, {"a": 5})
-    follower = Follower(tmp_path / live.FILE)
+    follower = Follower(tmp_path / live_feed.FILE)
     assert follower.poll()
     assert follower.state.done == 5
 
 
 def test_another_run_and_no_file_at_all(tmp_path):
-    follower = Follower(tmp_path / live.FILE)
+    follower = Follower(tmp_path / live_feed.FILE)
     play.half(tmp_path)
     follower.poll()
     assert follower.state.done == 180
-    (tmp_path / live.FILE).unlink()
+    (tmp_path / live_feed.FILE).unlink()
     assert not follower.poll()
     assert follower.state.done == 180
     play.Play(tmp_path, "envoy")
@@ -73,7 +73,7 @@ def test_another_run_and_no_file_at_all(tmp_path):
 
 
 def frame(state, **size):
-    follower = Follower(state / live.FILE)
+    follower = Follower(state / live_feed.FILE)
     follower.poll()
     return render_frame(make_view(follower.state, follower.state.last_at), **size).plain
 
@@ -113,7 +113,7 @@ def test_an_outage_shows_as_one(tmp_path):
     run.ready("a", "b", "c")
     run.step(0.0, {})
     run.step(1.0, {"a": 5}, failed=25)
-    follower = Follower(tmp_path / live.FILE)
+    follower = Follower(tmp_path / live_feed.FILE)
     follower.poll()
     view = make_view(follower.state, run.at)
     assert [view.length(row) for row in view.rows] == [0.5, 0.0, 0.0]
@@ -124,7 +124,7 @@ def test_an_outage_shows_as_one(tmp_path):
 def test_only_a_run_that_went_well_is_done(tmp_path, problem, progress):
     run = play.half(tmp_path)
     run.end(problem)
-    follower = Follower(tmp_path / live.FILE)
+    follower = Follower(tmp_path / live_feed.FILE)
     follower.poll()
     assert make_view(follower.state, run.at).progress == pytest.approx(progress)
 
@@ -142,7 +142,7 @@ def lines(state, *arguments):
 def test_a_pipe_gets_lines(tmp_path):
     with lines(tmp_path, "--once") as process:
         assert process.stdout.readline().startswith("Waiting for a run.")
-        assert str(tmp_path / live.FILE) in process.stdout.readline()
+        assert str(tmp_path / live_feed.FILE) in process.stdout.readline()
         run = play.half(tmp_path)
         assert process.stdout.readline() == "running: headless · scale-up · local\n"
         assert process.stdout.readline() == "   3.0 s  command: scale: 3 → 5 replicas\n"
@@ -206,7 +206,7 @@ def test_the_page_and_nothing_else(tmp_path):
 
 def test_every_browser_gets_every_newest_view(tmp_path):
     play.half(tmp_path)
-    follower = Follower(tmp_path / live.FILE)
+    follower = Follower(tmp_path / live_feed.FILE)
     follower.poll()
     with serving() as (server, url), get(url + "/views") as one, get(url + "/views") as other:
         assert one.headers["Content-Type"] == "text/event-stream"

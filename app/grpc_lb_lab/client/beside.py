@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from grpc_lb_lab.client.load import Stop
     from grpc_lb_lab.client.pacing import Pace
     from grpc_lb_lab.client.recorder import Recorder
-    from grpc_lb_lab.report.model import DnsAnswer, Plan
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.result import DnsAnswer
 
 
 class Beside:

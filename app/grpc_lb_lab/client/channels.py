@@ -13,13 +13,13 @@ from grpc_lb_lab.client import names
 from grpc_lb_lab.client.control_planes import FollowingChannel, XdsChannel
 from grpc_lb_lab.client.opened import GrpcChannel
 from grpc_lb_lab.client.pool import PoolChannel
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from grpc_lb_lab.client.opened import LabChannel
-    from grpc_lb_lab.report.model import Plan
+    from grpc_lb_lab.model.plan import Plan
 
     MakeChannel = Callable[[Plan, int], LabChannel]
 

@@ -9,13 +9,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import LabError, UsageError, check_listen
-from grpc_lb_lab.report.model import Plan, from_dict, to_dict
+from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.errors import LabError, UsageError, check_listen
+from grpc_lb_lab.model.plan import Plan
 
 if TYPE_CHECKING:
     import argparse
 
-    from grpc_lb_lab.report.model import ClientResult
+    from grpc_lb_lab.model.result import ClientResult
 
 RESULT_PREFIX = "LB-LAB-RESULT "
 INTERRUPTED = 4

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.client import core
-from grpc_lb_lab.report.model import ConnectionFact
+from grpc_lb_lab.model.result import ConnectionFact
 
 if TYPE_CHECKING:
     from grpc_lb_lab.client.opened import LabChannel

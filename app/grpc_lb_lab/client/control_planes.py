@@ -14,7 +14,7 @@ from grpc_lb_lab.client import core, names
 from grpc_lb_lab.client.lookaside import LookasideChannel
 from grpc_lb_lab.client.opened import NOTHING, GrpcChannel
 from grpc_lb_lab.client.xds_bootstrap import xds_bootstrap
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

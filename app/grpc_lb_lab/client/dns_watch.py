@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.client import names
-from grpc_lb_lab.report.model import DnsAnswer
+from grpc_lb_lab.model.result import DnsAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report import latency
+from grpc_lb_lab.model import latency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,12 +69,12 @@ class FastHistogram:
         return found[:-1], total_us / 1e6
 
     def encoded(self) -> str:
-        """The histogram as ``report.latency`` reads it."""
+        """The histogram as ``model.latency`` reads it."""
         return latency.encode(self.to_hdr())
 
 
 def encode_counts(counts: dict[int, int]) -> str:
-    """Counts by index, as ``since`` returns them, as ``report.latency`` reads them."""
+    """Counts by index, as ``since`` returns them, as ``model.latency`` reads them."""
     return latency.encode(_to_hdr(counts))
 
 

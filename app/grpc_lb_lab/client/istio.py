@@ -10,10 +10,10 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.client import proxies
-from grpc_lb_lab.report.model import ProxyStats
+from grpc_lb_lab.model.result import ProxyStats
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.model import Plan
+    from grpc_lb_lab.model.plan import Plan
 
 HOP = "istio-client"
 ADMIN = "127.0.0.1:15000"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from grpc_lb_lab.client import proxies
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.model import Plan
+    from grpc_lb_lab.model.plan import Plan
 
 ADDRESS = "127.0.0.1:15020"
 PROGRAM = "pilot-agent"

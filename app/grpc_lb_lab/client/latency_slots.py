@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.client.histogram import encode_counts
-from grpc_lb_lab.report.model import LatencySlot
+from grpc_lb_lab.model.result import LatencySlot
 
 if TYPE_CHECKING:
     from grpc_lb_lab.client.histogram import FastHistogram

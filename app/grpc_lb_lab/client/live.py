@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.client.histogram import percentile_ms
-from grpc_lb_lab.report import live
+from grpc_lb_lab.model import live_feed
 
 if TYPE_CHECKING:
     from grpc_lb_lab.client.connections import ConnectionLog
@@ -32,7 +32,7 @@ class LiveWriter:
         self._prefix = b""
         self._descriptor = -1
         if target == "-":
-            self._prefix, self._descriptor = live.PREFIX.encode(), os.dup(sys.stderr.fileno())
+            self._prefix, self._descriptor = live_feed.PREFIX.encode(), os.dup(sys.stderr.fileno())
             return
         try:
             self._descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -65,7 +65,7 @@ class LiveWriter:
             gained, self._mark = self._recorder.latency.since(self._mark)
             self._marked_at = now
             self._p50, self._p99 = percentile_ms(gained, 50), percentile_ms(gained, 99)
-        line = live.ClientLine(
+        line = live_feed.ClientLine(
             at=time.time(),
             i=self._index,
             start=self._start,
@@ -81,7 +81,7 @@ class LiveWriter:
             ended=ended,
         )
         try:
-            os.write(self._descriptor, self._prefix + live.render(line).encode() + b"\n")
+            os.write(self._descriptor, self._prefix + live_feed.render(line).encode() + b"\n")
         except OSError as error:
             self._give_up(error)
 

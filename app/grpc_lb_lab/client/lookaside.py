@@ -22,8 +22,8 @@ import grpc
 
 from grpc_lb_lab.client.generation import Generation
 from grpc_lb_lab.client.refused import RefusedCall
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.lookaside.v1 import lookaside_pb2, lookaside_pb2_grpc
-from grpc_lb_lab.report.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence

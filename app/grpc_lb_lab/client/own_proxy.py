@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.client import channels, istio, proxies
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.model import Plan, ProxyStats
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.result import ProxyStats
 
 
 class OwnProxy:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from grpc_lb_lab.report.model import Load
+    from grpc_lb_lab.model.plan import Load
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import grpc
 
 from grpc_lb_lab.client import core
 from grpc_lb_lab.client.generation import Generation
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence

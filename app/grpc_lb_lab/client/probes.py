@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from grpc_lb_lab.client.opened import LabChannel
-    from grpc_lb_lab.report.model import ClientResult, Plan
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.result import ClientResult
 
     Probe = Callable[[Probing], Awaitable[dict[str, Any]]]
 

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 import grpc.aio
 
 from grpc_lb_lab.client import names, turns
+from grpc_lb_lab.client.opened import LabChannel
 from grpc_lb_lab.client.replies import read_reply
 from grpc_lb_lab.client.stats import OPTIONS
+from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.model.result import ClientResult
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from grpc_lb_lab.client.opened import Caller, LabChannel
-    from grpc_lb_lab.report.model import ClientResult, Plan
+    from grpc_lb_lab.client.opened import Caller
 
 TIMEOUT_S = 3.0
 LOOK_S = 0.1

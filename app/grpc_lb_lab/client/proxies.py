@@ -10,7 +10,7 @@ import json
 import re
 import urllib.request
 
-from grpc_lb_lab.report.model import ProxyStats
+from grpc_lb_lab.model.result import ProxyStats
 
 HOP = "envoy-client"
 CLUSTER = re.compile(r"^cluster\.([^.]+)\.(.+)$")

@@ -11,7 +11,7 @@ from grpc_lb_lab.client.latency_slots import LatencySlots
 from grpc_lb_lab.client.replies import Answer, read_reply
 from grpc_lb_lab.client.timeline import Timeline
 from grpc_lb_lab.client.turns import Lane
-from grpc_lb_lab.report.model import BackendCount, Failure, PathCount
+from grpc_lb_lab.model.result import BackendCount, Failure, PathCount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from grpc_lb_lab.model.peers import peer_host
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
-from grpc_lb_lab.report.peers import peer_host
 
 
 @dataclass(frozen=True)

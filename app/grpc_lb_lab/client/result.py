@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 import grpc_lb_lab
-from grpc_lb_lab.report.model import ClientResult
+from grpc_lb_lab.model.result import ClientResult
 
 if TYPE_CHECKING:
     from grpc_lb_lab.client.connections import ConnectionLog

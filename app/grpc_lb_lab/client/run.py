@@ -33,6 +33,7 @@ from grpc_lb_lab.client.load import Load, Stop
 from grpc_lb_lab.client.own_proxy import OwnProxy
 from grpc_lb_lab.client.recorder import Recorder
 from grpc_lb_lab.client.result import measured
+from grpc_lb_lab.model.result import ClientResult
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from grpc_lb_lab.client.exporter import Exporter
     from grpc_lb_lab.client.opened import LabChannel
     from grpc_lb_lab.client.pacing import Pace
-    from grpc_lb_lab.report.model import ClientResult, Plan, ProxyStats, ServerStats
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.result import ProxyStats, ServerStats
 
 PAYLOAD_BYTES = 32
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from grpc_lb_lab.client import edge_counters
 from grpc_lb_lab.client.names import resolve
-from grpc_lb_lab.report.model import ProxyStats
+from grpc_lb_lab.model.result import ProxyStats
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.model import Plan
+    from grpc_lb_lab.model.plan import Plan
 
 SERVER_ADMIN_PORT = 9902
 """Where the Envoy beside a server has its admin interface, on the replica's address."""

@@ -8,9 +8,9 @@ import grpc
 import grpc.aio
 
 from grpc_lb_lab.client.names import resolve
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.result import ServerStats
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import ServerStats
 
 AT_A_TIME = 32
 TIMEOUT_S = 3.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grpc_lb_lab.report.model import Bucket
+from grpc_lb_lab.model.result import Bucket
 
 FINEST_S = 0.1
 MOST_BUCKETS = 200

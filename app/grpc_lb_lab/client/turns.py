@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from grpc_lb_lab.client.pacing import pace_of
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.model import Plan
+    from grpc_lb_lab.model.plan import Plan
 
 METHOD = "echo.v1.EchoService/Echo"
 # A round over all pairs of channel and key may be long; a cut one still uses all keys and channels, these a bit less

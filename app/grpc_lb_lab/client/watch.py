@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from grpc_lb_lab.client.load import Stop
     from grpc_lb_lab.client.pacing import Pace
     from grpc_lb_lab.client.recorder import Recorder
-    from grpc_lb_lab.report.model import Course
+    from grpc_lb_lab.model.scenario import Course
 
 EVERY_S = 1.0
 # A thousand calls to a server that hangs would take a thousand deadlines. Without one answer in this time there will

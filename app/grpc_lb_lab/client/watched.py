@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from grpc_lb_lab.client.exporter import Exporter
     from grpc_lb_lab.client.opened import LabChannel
-    from grpc_lb_lab.report.model import Plan
+    from grpc_lb_lab.model.plan import Plan
 
 
 def offer(listen: str, opened: Sequence[LabChannel], plan: Plan, index: int, notes: list[str]) -> Exporter | None:

@@ -6,13 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from grpc_lb_lab.events.stage import Stage
-    from grpc_lb_lab.report.model import Course, PlannedEvent, Replica
+    from grpc_lb_lab.model.inventory import Replica
+    from grpc_lb_lab.model.scenario import Course, PlannedEvent
 
 FAULT_MOST_S = 120.0
 """How long a replica keeps a fault at most, whoever asked for it may be dead by then."""

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report import live
+from grpc_lb_lab.model import live_feed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,42 +21,42 @@ class LiveFeed:
     """
 
     def __init__(self, path: Path) -> None:
-        """``path``: the file, ``live.FILE`` in the state folder. Touches nothing yet."""
+        """``path``: the file, ``live_feed.FILE`` in the state folder. Touches nothing yet."""
         self.path = path
         self._descriptor = -1
 
-    def start(self, run: live.RunLine) -> None:
+    def start(self, run: live_feed.RunLine) -> None:
         """Replace the file by a new one, so that readers of the last run see that another one began."""
         self.close()
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # With its first line in it: a reader never sees a feed without a run.
-            draft.write_text(live.render(run) + "\n", encoding="utf-8")
+            draft.write_text(live_feed.render(run) + "\n", encoding="utf-8")
             self._descriptor = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             draft.replace(self.path)
 
-    def add(self, line: live.Line) -> None:
+    def add(self, line: live_feed.Line) -> None:
         """Append a line."""
-        self.add_text(live.render(line))
+        self.add_text(live_feed.render(line))
 
     def add_text(self, text: str) -> None:
-        """Append a line that a client rendered (what ``live.from_log`` returns); others are dropped."""
-        if self._descriptor >= 0 and live.parse(text) is not None:
+        """Append a line that a client rendered (what ``live_feed.from_log`` returns); others are dropped."""
+        if self._descriptor >= 0 and live_feed.parse(text) is not None:
             with contextlib.suppress(OSError):
                 os.write(self._descriptor, text.encode() + b"\n")
 
     def event(self, kind: str, detail: str, pod: str = "", at: float | None = None) -> None:
         """Append that something happened, now or at ``at`` (seconds since the epoch)."""
-        self.add(live.EventLine(time.time() if at is None else at, kind, detail, pod))
+        self.add(live_feed.EventLine(time.time() if at is None else at, kind, detail, pod))
 
     def replicas(self, ready: list[str], at: float | None = None) -> None:
         """Append the names of the pods that are ready from now (or ``at``) on."""
-        self.add(live.ReplicasLine(time.time() if at is None else at, ready))
+        self.add(live_feed.ReplicasLine(time.time() if at is None else at, ready))
 
     def end(self, problem: str = "") -> None:
         """Append that the run is over, and why when it broke; then close the file."""
-        self.add(live.EndLine(time.time(), problem))
+        self.add(live_feed.EndLine(time.time(), problem))
         self.close()
 
     def close(self) -> None:

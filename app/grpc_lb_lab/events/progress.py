@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report import live
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ class Progress:
         """Read nothing yet."""
         self._path = path
         self._read = 0
-        self._clients: dict[int, live.ClientLine] = {}
+        self._clients: dict[int, live_feed.ClientLine] = {}
 
     async def began_at(self, timeout_s: float) -> float:
         """Wait for the first measured call of client 0 and return when it was (seconds since the epoch).
@@ -45,14 +45,14 @@ class Progress:
                 found[pod] = found.get(pod, 0) + calls
         return found
 
-    def _look(self) -> dict[int, live.ClientLine]:
+    def _look(self) -> dict[int, live_feed.ClientLine]:
         """Read on; the last line of each client. A line that is still being written waits for the next look."""
         with contextlib.suppress(OSError), self._path.open("rb") as feed:
             feed.seek(self._read)
             whole, newline, _ = feed.read().rpartition(b"\n")
             self._read += len(whole) + len(newline)
             for text in whole.split(b"\n"):
-                line = live.parse(text.decode(errors="replace"))
-                if isinstance(line, live.ClientLine):
+                line = live_feed.parse(text.decode(errors="replace"))
+                if isinstance(line, live_feed.ClientLine):
                     self._clients[line.i] = line
         return self._clients

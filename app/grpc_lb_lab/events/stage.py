@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.model import Replica
+    from grpc_lb_lab.model.inventory import Replica
 
 
 class Stage(Protocol):

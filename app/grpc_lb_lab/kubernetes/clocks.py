@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.model import Event
+    from grpc_lb_lab.model.inventory import Event
 
 # A line takes some 10 ms from a pod to here, and more when either side is busy. Less than this is no difference.
 LEAST_S = 0.25

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.kubernetes.programs import ProgramError
-from grpc_lb_lab.report.errors import ArtifactError
+from grpc_lb_lab.model.errors import ArtifactError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -221,11 +221,13 @@ def _wait(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _load(arguments: argparse.Namespace) -> dict[str, Any]:
     from grpc_lb_lab.kubernetes import run
-    from grpc_lb_lab.report import live
+    from grpc_lb_lab.model import live_feed
 
     run.run(
         _kubectl(arguments),
-        run.Files(arguments.plan, arguments.results, arguments.inventory, arguments.logs, arguments.state / live.FILE),
+        run.Files(
+            arguments.plan, arguments.results, arguments.inventory, arguments.logs, arguments.state / live_feed.FILE
+        ),
         cluster=arguments.cluster,
         images=dict(item.split("=", 1) for item in arguments.image if "=" in item),
         limit_s=arguments.limit,

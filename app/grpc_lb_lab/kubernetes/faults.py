@@ -10,8 +10,8 @@ import grpc
 
 from grpc_lb_lab.client.stats import OPTIONS
 from grpc_lb_lab.kubernetes.forward import forward
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
-from grpc_lb_lab.report.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from grpc_lb_lab.kubernetes import outside
 from grpc_lb_lab.kubernetes.forward import forward
 from grpc_lb_lab.kubernetes.programs import say
-from grpc_lb_lab.report.errors import LabError, UsageError
+from grpc_lb_lab.model.errors import LabError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

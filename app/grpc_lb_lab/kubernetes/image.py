@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.kubernetes.programs import ProgramError, attempt, run, say, stream
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 NAME = "grpc-lb-lab"
-# Parts of the package that only the machine with the playbooks needs.
-NOT_IN_IMAGE = ("kubernetes", "local", "settings")
+# What runs in a pod and nothing else: a change of a page or a verdict must neither build an image nor replace a server.
+IN_IMAGE = ("__init__.py", "__main__.py", "cli.py", "client", "metrics.py", "model", "pb", "servers")
 PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 BUILD_LIMIT_S = 300.0
 PULL_LIMIT_S = 300.0
@@ -65,7 +65,7 @@ class Recipe:
         """Yield the files of the package that go into the image, sorted."""
         for path in sorted(self.package.rglob("*")):
             parts = path.relative_to(self.package).parts
-            if path.is_file() and "__pycache__" not in parts and parts[0] not in NOT_IN_IMAGE:
+            if path.is_file() and "__pycache__" not in parts and parts[0] in IN_IMAGE:
                 yield path
 
 

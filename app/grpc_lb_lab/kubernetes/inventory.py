@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.kubernetes import pods, rollout
-from grpc_lb_lab.report.model import Inventory
+from grpc_lb_lab.model.inventory import Inventory
 
 if TYPE_CHECKING:
     from collections.abc import Callable

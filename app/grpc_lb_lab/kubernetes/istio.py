@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.kubernetes import namespace
 from grpc_lb_lab.kubernetes.programs import attempt, say
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from grpc_lb_lab.kubernetes.programs import Kubectl

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from grpc_lb_lab.kubernetes.image import ensure_here
 from grpc_lb_lab.kubernetes.programs import Kubectl, ProgramError, attempt, run, say, stream
-from grpc_lb_lab.report.errors import LabError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from grpc_lb_lab.model.errors import LabError
 
 # In the node's kubeadm configuration, so it can be read from a cluster whose API does not answer.
 MARK = "grpc-lb-lab/made-by"

@@ -7,6 +7,7 @@ import queue
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,11 @@ from grpc_lb_lab.kubernetes import pods
 from grpc_lb_lab.kubernetes.programs import end, say
 from grpc_lb_lab.kubernetes.rollout import patience
 from grpc_lb_lab.kubernetes.words import last_words
-from grpc_lb_lab.report import live
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
     from pathlib import Path
 
     from grpc_lb_lab.kubernetes.programs import Kubectl
@@ -65,7 +65,7 @@ class Following:
     def see_line(self, line: str) -> None:
         """Take in one line of a client's log."""
         text = _PREFIX.sub("", line)
-        told = live.from_log(text)
+        told = live_feed.from_log(text)
         if told is not None:  # it comes four times a second also from a client whose calls all hang
             self.on_live(told)
             return

@@ -7,20 +7,16 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from grpc_lb_lab.kubernetes import pods
 from grpc_lb_lab.kubernetes.forward import forward
-from grpc_lb_lab.kubernetes.programs import say
-from grpc_lb_lab.report.errors import LabError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from grpc_lb_lab.kubernetes.programs import Kubectl
+from grpc_lb_lab.kubernetes.programs import Kubectl, say
+from grpc_lb_lab.model.errors import LabError
 
 LOOK_S = 0.1
 MOST_FORWARDS = 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grpc_lb_lab.report.model import Replica
+from grpc_lb_lab.model.inventory import Replica
 
 Pod = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.kubernetes import pods
 from grpc_lb_lab.kubernetes.programs import say
 from grpc_lb_lab.kubernetes.words import last_words
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

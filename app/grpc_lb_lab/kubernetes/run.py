@@ -7,19 +7,21 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.events.feed import LiveFeed
 from grpc_lb_lab.kubernetes import collect, gateway, inventory, load, outside, pods, rollout
 from grpc_lb_lab.kubernetes.script import Script
-from grpc_lb_lab.report.errors import ArtifactError, LabError
-from grpc_lb_lab.report.model import Inventory, Plan, from_dict, to_dict
+from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.errors import ArtifactError, LabError
+from grpc_lb_lab.model.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from grpc_lb_lab.kubernetes.programs import Kubectl
+    from grpc_lb_lab.model.inventory import Inventory
 
 
 @dataclass(frozen=True)

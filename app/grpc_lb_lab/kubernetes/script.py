@@ -14,9 +14,9 @@ from grpc_lb_lab.events.progress import Progress
 from grpc_lb_lab.kubernetes import pods
 from grpc_lb_lab.kubernetes.clocks import Clocks
 from grpc_lb_lab.kubernetes.witness import Witness
-from grpc_lb_lab.report import live
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import Event
+from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.inventory import Event
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from grpc_lb_lab.events.feed import LiveFeed
     from grpc_lb_lab.kubernetes.programs import Kubectl
     from grpc_lb_lab.kubernetes.stage import KubernetesStage
-    from grpc_lb_lab.report.model import Course, Plan, Replica
+    from grpc_lb_lab.model.inventory import Replica
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.scenario import Course
 
 # For client pods to start and their channels to warm up; what keeps a pod from starting is told long before.
 FIRST_CALL_S = 300.0
@@ -50,7 +52,7 @@ class Script:
 
     def open(self, cluster: str) -> None:
         """Begin the feed; ``cluster`` is what the report calls the place."""
-        self.feed.start(live.run_line(self._plan, cluster, time.time()))
+        self.feed.start(live_feed.run_line(self._plan, cluster, time.time()))
         self.feed.replicas(self._ready)
 
     def prepare(self) -> None:
@@ -78,8 +80,8 @@ class Script:
     def see_line(self, text: str) -> None:
         """Take a line of the feed that came out of a client pod's log."""
         self.feed.add_text(text)
-        line = live.parse(text)
-        if isinstance(line, live.ClientLine):
+        line = live_feed.parse(text)
+        if isinstance(line, live_feed.ClientLine):
             self.clocks.see(line.at, time.time())
 
     def check(self, through: bool = False) -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.kubernetes.faults import FaultLines
 from grpc_lb_lab.kubernetes.namespace import DIGEST
 from grpc_lb_lab.kubernetes.rollout import patience
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
-from grpc_lb_lab.report.errors import LabError
 
 if TYPE_CHECKING:
     from grpc_lb_lab.kubernetes.programs import Kubectl
     from grpc_lb_lab.kubernetes.witness import Witness
-    from grpc_lb_lab.report.model import Course, Replica
+    from grpc_lb_lab.model.inventory import Replica
+    from grpc_lb_lab.model.scenario import Course
 
 DEPLOYMENT = "echo"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.kubernetes import pods, rollout
 from grpc_lb_lab.kubernetes.programs import ProgramError, end
-from grpc_lb_lab.report.model import Event, Replica
+from grpc_lb_lab.model.inventory import Event, Replica
 
 if TYPE_CHECKING:
     import subprocess

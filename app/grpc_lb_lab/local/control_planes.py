@@ -12,7 +12,7 @@ from grpc_lb_lab.local.dns_records import HEADLESS, SERVICE
 from grpc_lb_lab.local.health import HealthProbe, accepts
 from grpc_lb_lab.local.processes import describe_end, ended_badly
 from grpc_lb_lab.local.service import write_atomically
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

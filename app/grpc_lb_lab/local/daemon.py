@@ -22,7 +22,7 @@ from grpc_lb_lab.local.fingerprint import fingerprint
 from grpc_lb_lab.local.processes import fork_spawner
 from grpc_lb_lab.local.state import SOCKET, StateFolder
 from grpc_lb_lab.local.supervisor import Supervisor
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 _OLD_PROCESSES_S = 5.0
 _LOOK_AT_FOLDER_S = 1.0

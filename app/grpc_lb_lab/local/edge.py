@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.client import edge_counters
 from grpc_lb_lab.local import envoy
-from grpc_lb_lab.local.addresses import ADMIN_PORT, DNS_PORT, MAX_REPLICAS
+from grpc_lb_lab.local.addresses import ADMIN_PORT, DNS_PORT, MAX_REPLICAS, Block
 from grpc_lb_lab.local.health import accepts
 from grpc_lb_lab.local.processes import ended_badly
 from grpc_lb_lab.local.service import write_atomically
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpc_lb_lab.local.addresses import Block
     from grpc_lb_lab.local.processes import Process, Spawner
     from grpc_lb_lab.local.programs import Program
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from grpc_lb_lab.local.addresses import ADMIN_PORT, DNS_PORT
 from grpc_lb_lab.local.programs import Program as Program
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 CHART_FILES = Path(__file__).resolve().parents[3] / "charts" / "grpc-echo" / "files" / "envoy"
 SERVICE_FILE = Path(__file__).parent / "files" / "service.yaml"

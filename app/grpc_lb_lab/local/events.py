@@ -7,13 +7,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report.model import Event
+from grpc_lb_lab.model.inventory import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grpc_lb_lab.local.member import Member
-    from grpc_lb_lab.report.model import Replica
+    from grpc_lb_lab.model.inventory import Replica
 
 _KEPT = 5_000
 

@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import LabError, UsageError
+from grpc_lb_lab.model.errors import LabError, UsageError
 
 if TYPE_CHECKING:
     import argparse

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from grpc_lb_lab.local.member import Member
-    from grpc_lb_lab.report.model import Event
+    from grpc_lb_lab.model.inventory import Event
 
 
 def versions(envoy: str, grpcio: str) -> dict[str, str]:

@@ -6,25 +6,22 @@ import asyncio
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from grpc_lb_lab.local import edge, envoy
-from grpc_lb_lab.local.addresses import ADMIN_PORT, METRICS_PORT, SIDECAR_PORT
+from grpc_lb_lab.local.addresses import ADMIN_PORT, METRICS_PORT, SIDECAR_PORT, Block
 from grpc_lb_lab.local.load_files import LoadFolder, client_plan, progress
 from grpc_lb_lab.local.processes import Process, Spawner, ended_badly, to_the_end
+from grpc_lb_lab.local.programs import Program
+from grpc_lb_lab.local.script import Script
 from grpc_lb_lab.local.service import write_atomically
 from grpc_lb_lab.local.wish import needs
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import Plan, to_dict
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from grpc_lb_lab.local.addresses import Block
-    from grpc_lb_lab.local.programs import Program
-    from grpc_lb_lab.local.script import Script
+from grpc_lb_lab.model.data import to_dict
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.plan import Plan
 
 SERVICE = "the Service proxy (Envoy)"
 

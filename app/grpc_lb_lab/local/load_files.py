@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local.addresses import (
@@ -18,12 +19,12 @@ from grpc_lb_lab.local.addresses import (
     SIDECAR_PORT,
     Block,
 )
-from grpc_lb_lab.report.errors import ArtifactError, UsageError
-from grpc_lb_lab.report.model import Plan, from_dict, to_dict
+from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.errors import ArtifactError, UsageError
+from grpc_lb_lab.model.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 _LOG_LIMIT = 1 << 20
 _PROGRESS = re.compile(rb"^progress \d+ (\d+)(?:/(\d+))?", re.MULTILINE)

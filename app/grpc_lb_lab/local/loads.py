@@ -20,8 +20,8 @@ from grpc_lb_lab.local.load_files import LoadFolder, read_plan
 from grpc_lb_lab.local.programs import Program
 from grpc_lb_lab.local.script import Script
 from grpc_lb_lab.local.wish import needs
-from grpc_lb_lab.report import live
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from grpc_lb_lab.local.addresses import Block
@@ -107,7 +107,7 @@ class Loads:
             files.prepare()
             program = envoy.Program(**request.data["envoy"]) if request.data.get("envoy") else None
             gateway = Program(**request.data["gateway"]) if request.data.get("gateway") else None
-            feed = LiveFeed(Path(request.data.get("live") or self._state.load / live.FILE))
+            feed = LiveFeed(Path(request.data.get("live") or self._state.load / live_feed.FILE))
             script = Script(plan, self._replicas, self._events, feed)
             self._load = Load(self._world, plan, files, program, gateway, request.peer_pid, request.progress, script)
             self._clients = plan.load.clients

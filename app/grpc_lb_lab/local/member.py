@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from grpc_lb_lab.local.health import HealthProbe, accepts
+from grpc_lb_lab.local.processes import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpc_lb_lab.local.processes import Process
 
 State = Literal["starting", "ready", "unready", "terminating", "ended"]
 

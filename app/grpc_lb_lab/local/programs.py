@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 PACKAGES = {"nginx": "nginx-light (Debian, Ubuntu) or nginx", "haproxy": "haproxy"}
 """A program to the package that brings it."""

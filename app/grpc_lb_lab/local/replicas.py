@@ -16,7 +16,7 @@ from grpc_lb_lab.local.member import Member
 from grpc_lb_lab.local.processes import Spawner, describe_end
 from grpc_lb_lab.local.settling import Settling
 from grpc_lb_lab.local.state import tail
-from grpc_lb_lab.report.errors import LabError, UsageError
+from grpc_lb_lab.model.errors import LabError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,14 +10,16 @@ from grpc_lb_lab.events.conductor import Conductor
 from grpc_lb_lab.events.progress import Progress
 from grpc_lb_lab.local.replicas import DRAIN_S
 from grpc_lb_lab.local.stage import LocalStage
-from grpc_lb_lab.report import live
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from grpc_lb_lab.events.feed import LiveFeed
     from grpc_lb_lab.local.events import EventLog
     from grpc_lb_lab.local.replicas import Replicas
-    from grpc_lb_lab.report.model import Course, Event, Plan
+    from grpc_lb_lab.model.inventory import Event
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.scenario import Course
 
 _FIRST_CALL_S = 60.0
 """For all clients to warm up and meet; a client gives up its warm-up long before."""
@@ -37,7 +39,7 @@ class Script:
 
     def open(self) -> None:
         """Begin the feed; from now on it has every event of the lab."""
-        self.feed.start(live.run_line(self._plan, "local", time.time()))
+        self.feed.start(live_feed.run_line(self._plan, "local", time.time()))
         self._events.listener = self._tell
         if self._plan.course:
             self._events.add("endpoints", ",".join(self._replicas.ready))

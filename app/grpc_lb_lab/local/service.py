@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local import envoy
 from grpc_lb_lab.local.processes import Process, Spawner, describe_end, ended_badly
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

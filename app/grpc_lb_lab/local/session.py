@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local.fingerprint import fingerprint
 from grpc_lb_lab.local.state import SOCKET, StateFolder, tail
-from grpc_lb_lab.report.errors import LabError, UsageError
+from grpc_lb_lab.model.errors import LabError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,9 +10,9 @@ import grpc
 import grpc.aio
 
 from grpc_lb_lab.local.server_proxy import port_behind
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.inventory import Replica
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import Replica
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

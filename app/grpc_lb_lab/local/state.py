@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 SOCKET = "control.sock"
 _LOCK = "lock"

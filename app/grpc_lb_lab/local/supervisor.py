@@ -27,7 +27,7 @@ from grpc_lb_lab.local.replicas import Replicas
 from grpc_lb_lab.local.server_proxy import ServerProxy
 from grpc_lb_lab.local.service import ServiceProxy
 from grpc_lb_lab.local.wish import Wish, merge
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     import socket

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import UsageError
+from grpc_lb_lab.model.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model.data import to_dict
+from grpc_lb_lab.model.files import read_as, read_json, write_text
 from grpc_lb_lab.report.bundle import repeat_folders
 from grpc_lb_lab.report.document import Report
-from grpc_lb_lab.report.files import read_as, read_json, write_text
-from grpc_lb_lab.report.model import to_dict
 from grpc_lb_lab.report.render.csv import render_csv
 from grpc_lb_lab.report.render.json import dump, render_json
 from grpc_lb_lab.report.render.junit import render_junit

@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report import latency, mesh
+from grpc_lb_lab.model import latency
+from grpc_lb_lab.model.verdict import SCHEMA_VERSION
+from grpc_lb_lab.report import mesh
 from grpc_lb_lab.report.course import measure_course
 from grpc_lb_lab.report.course_verdict import judge_course
 from grpc_lb_lab.report.document import (
@@ -23,16 +25,17 @@ from grpc_lb_lab.report.document import (
 )
 from grpc_lb_lab.report.extras import key_figures, methods_by_pod
 from grpc_lb_lab.report.merge import merge
-from grpc_lb_lab.report.model import SCHEMA_VERSION
 from grpc_lb_lab.report.path import prove_path
 from grpc_lb_lab.report.reconciliation import reconcile
 from grpc_lb_lab.report.statistics import describe
 from grpc_lb_lab.report.verdict import judge
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.model.inventory import Inventory
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.result import ClientResult
     from grpc_lb_lab.report.course import CourseReport
     from grpc_lb_lab.report.facts import Facts
-    from grpc_lb_lab.report.model import ClientResult, Inventory, Plan
     from grpc_lb_lab.report.path import PathProof
     from grpc_lb_lab.report.reconciliation import Reconciliation
     from grpc_lb_lab.report.verdict import Verdict

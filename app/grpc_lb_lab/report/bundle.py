@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import ArtifactError
-from grpc_lb_lab.report.files import read_json
-from grpc_lb_lab.report.model import SCHEMA_VERSION
+from grpc_lb_lab.model.errors import ArtifactError
+from grpc_lb_lab.model.files import read_json
+from grpc_lb_lab.model.verdict import SCHEMA_VERSION
 from grpc_lb_lab.report.text import natural
 
 if TYPE_CHECKING:

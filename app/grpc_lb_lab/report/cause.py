@@ -13,9 +13,10 @@ from grpc_lb_lab.report.text import count, figure, host, listing, number
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.verdict import DistributionClass
     from grpc_lb_lab.report.classes import Sample
     from grpc_lb_lab.report.facts import Facts, ReplicaFacts
-    from grpc_lb_lab.report.model import DistributionClass, Plan
 
 
 def explain(facts: Facts, plan: Plan, sample: Sample, observed: DistributionClass) -> str:

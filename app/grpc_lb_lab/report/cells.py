@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.verdict import Status
 from grpc_lb_lab.report.course_repeats import CourseRanges, course_ranges, missed_words
-from grpc_lb_lab.report.document import Range  # noqa: TC001  (``from_dict`` reads a Cell by it)
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import Status  # noqa: TC001  (the same)
+from grpc_lb_lab.report.document import Range
 from grpc_lb_lab.report.repeats import chosen, ranges
 from grpc_lb_lab.report.text import count, listing, number, verdict_words
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from grpc_lb_lab.report.statistics import ALPHA, MIN_EXPECTED, chi_square_p, uniform_draws_p
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.model.verdict import DistributionClass
     from grpc_lb_lab.report.facts import Facts
-    from grpc_lb_lab.report.model import DistributionClass
 
 SPECIFIC_FIRST: tuple[DistributionClass, ...] = ("even", "hashed", "spread", "pinned", "weighted", "skewed")
 """Which class describes the data best when several fit; data that hits one server is ``pinned`` before all others."""

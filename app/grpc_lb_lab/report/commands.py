@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import ArtifactError, LabError, UsageError
+from grpc_lb_lab.model.errors import ArtifactError, LabError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -52,9 +52,11 @@ def add_diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 def report_command(args: argparse.Namespace) -> int:
     """Judge, write, print. Returns 0 pass, 1 fail, 3 invalid; raises ``LabError``."""
+    from grpc_lb_lab.model.inventory import Inventory
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.result import ClientResult
     from grpc_lb_lab.report.artifacts import read_as, write_report
     from grpc_lb_lab.report.build import build_report
-    from grpc_lb_lab.report.model import ClientResult, Inventory, Plan
 
     if not args.results.is_dir():
         raise ArtifactError(f"cannot read {args.results}: no such folder")
@@ -102,8 +104,8 @@ def summary_command(args: argparse.Namespace) -> int:
 
 def diff_command(args: argparse.Namespace) -> int:
     """Compare two bundles. Returns 0 when no class and no verdict changed, else 1; raises ``UsageError``."""
+    from grpc_lb_lab.model.data import to_dict
     from grpc_lb_lab.report.diff import compare
-    from grpc_lb_lab.report.model import to_dict
     from grpc_lb_lab.report.render.diff import render_diff_markdown, render_diff_text
     from grpc_lb_lab.report.render.json import dump
 
@@ -117,8 +119,8 @@ def diff_command(args: argparse.Namespace) -> int:
 
 def _bundle(path: Path) -> Any:
     """The summary of a bundle, made anew from its reports, so that bundles of older versions can be compared too."""
+    from grpc_lb_lab.model.files import read_as
     from grpc_lb_lab.report.bundle import read_bundle
-    from grpc_lb_lab.report.files import read_as
     from grpc_lb_lab.report.summary import Summary, summarize_cells
 
     try:

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model.scenario import Expectation, PlannedEvent
 from grpc_lb_lab.report import clocks, outage, presence
-from grpc_lb_lab.report.clocks import ReplicaClocks  # noqa: TC001  (``from_dict`` reads a report back by these types)
-from grpc_lb_lab.report.model import Expectation, PlannedEvent  # noqa: TC001  (the same)
-from grpc_lb_lab.report.outage import ErrorWindow, Span  # noqa: TC001  (the same)
+from grpc_lb_lab.report.clocks import ReplicaClocks
+from grpc_lb_lab.report.outage import ErrorWindow, Span
 from grpc_lb_lab.report.shares import measure_shares
 from grpc_lb_lab.report.tail import Tail, measure_tail
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.model.scenario import Course
     from grpc_lb_lab.report.facts import Facts
-    from grpc_lb_lab.report.model import Course
     from grpc_lb_lab.report.presence import Presence
 
 FAULTS = frozenset({"stop", "slow", "fail"})

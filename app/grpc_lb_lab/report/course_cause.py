@@ -9,10 +9,11 @@ from grpc_lb_lab.report.path import ADDRESS_HOPS
 from grpc_lb_lab.report.text import count, listing, number, seconds
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.scenario import Course
     from grpc_lb_lab.report.clocks import ReplicaClocks
     from grpc_lb_lab.report.course import CourseReport
     from grpc_lb_lab.report.facts import Facts
-    from grpc_lb_lab.report.model import Course, Plan
 
 DNS_MINIMUM = "dnsMinIntervalMs"
 DNS_MINIMUM_MS = 30_000

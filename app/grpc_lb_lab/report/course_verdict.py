@@ -16,10 +16,12 @@ from grpc_lb_lab.report.text import count, listing, number, seconds
 from grpc_lb_lab.report.verdict import BALANCED, CLASSES, Verdict, shortfall
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.scenario import Course
+    from grpc_lb_lab.model.verdict import DistributionClass, Status
     from grpc_lb_lab.report.classes import Sample
     from grpc_lb_lab.report.course import CourseReport
     from grpc_lb_lab.report.facts import Facts
-    from grpc_lb_lab.report.model import Course, DistributionClass, Plan, Status
     from grpc_lb_lab.report.path import PathProof
     from grpc_lb_lab.report.presence import Presence
     from grpc_lb_lab.report.reconciliation import Reconciliation

@@ -14,7 +14,7 @@ from grpc_lb_lab.report.text import number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from grpc_lb_lab.report.model import ClientResult, ProxyStats, ServerStats
+    from grpc_lb_lab.model.result import ClientResult, ProxyStats, ServerStats
 
 SATURATED = 0.9
 """Share of one core. Client and servers are Python, whose calls run one at a time: one core is all they can use."""

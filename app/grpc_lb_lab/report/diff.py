@@ -14,16 +14,15 @@ differed by up to 2.6 in calls/s and 7 in p99. No rule tells that from a change,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.report.course_repeats import spread_words
-from grpc_lb_lab.report.errors import UsageError
 from grpc_lb_lab.report.text import microseconds, milliseconds, number, verdict_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from grpc_lb_lab.report.cells import Cell
     from grpc_lb_lab.report.course_repeats import Spread
     from grpc_lb_lab.report.document import Range

@@ -10,16 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from grpc_lb_lab.model.latency import LatencyBar, LatencySummary
+
 # Needed when the program runs, too: ``from_dict`` reads a report back by these types.
-from grpc_lb_lab.report.course import CourseReport  # noqa: TC001
-from grpc_lb_lab.report.course_repeats import CourseFigures, CourseRanges  # noqa: TC001
-from grpc_lb_lab.report.cpu import Cpu  # noqa: TC001
-from grpc_lb_lab.report.extras import KeyFigures  # noqa: TC001
-from grpc_lb_lab.report.latency import LatencyBar, LatencySummary  # noqa: TC001
-from grpc_lb_lab.report.path import PathProof  # noqa: TC001
-from grpc_lb_lab.report.reconciliation import Reconciliation  # noqa: TC001
-from grpc_lb_lab.report.statistics import Distribution  # noqa: TC001
-from grpc_lb_lab.report.verdict import Verdict  # noqa: TC001
+from grpc_lb_lab.report.course import CourseReport
+from grpc_lb_lab.report.course_repeats import CourseFigures, CourseRanges
+from grpc_lb_lab.report.cpu import Cpu
+from grpc_lb_lab.report.extras import KeyFigures
+from grpc_lb_lab.report.path import PathProof
+from grpc_lb_lab.report.reconciliation import Reconciliation
+from grpc_lb_lab.report.statistics import Distribution
+from grpc_lb_lab.report.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from hdrh.histogram import HdrHistogram
+from hdrh.histogram import HdrHistogram
 
-    from grpc_lb_lab.report.cpu import Cpu
-    from grpc_lb_lab.report.model import (
-        Bucket,
-        ConnectionFact,
-        DnsAnswer,
-        Event,
-        Failure,
-        LatencySlot,
-        PathCount,
-        ProxyStats,
-        ServerStats,
-    )
-
+from grpc_lb_lab.model.inventory import Event
+from grpc_lb_lab.model.result import (
+    Bucket,
+    ConnectionFact,
+    DnsAnswer,
+    Failure,
+    LatencySlot,
+    PathCount,
+    ProxyStats,
+    ServerStats,
+)
+from grpc_lb_lab.report.cpu import Cpu
 
 LOAD_MARKS = frozenset({"load-started", "load-ended"})
 """Events that tell of the load and not of replicas."""

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report import live
+from grpc_lb_lab.model import live_feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,30 +57,30 @@ class LiveState:
 
     def __init__(self) -> None:
         """Before the first line: no run."""
-        self.run: live.RunLine | None = None
-        self.end: live.EndLine | None = None
-        self.clients: dict[int, live.ClientLine] = {}
-        self.events: deque[live.EventLine] = deque(maxlen=EVENTS_KEPT)
+        self.run: live_feed.RunLine | None = None
+        self.end: live_feed.EndLine | None = None
+        self.clients: dict[int, live_feed.ClientLine] = {}
+        self.events: deque[live_feed.EventLine] = deque(maxlen=EVENTS_KEPT)
         self.ready: list[str] | None = None
         self.pods: dict[str, str] = {}
         self.met_at: dict[str, float] = {}
         self.seconds: dict[int, Second] = {}
         self.last_at = 0.0
-        self._recent: dict[int, deque[live.ClientLine]] = {}
+        self._recent: dict[int, deque[live_feed.ClientLine]] = {}
 
     def take(self, text: str) -> bool:
         """Take one line of the feed; returns whether it was one. The line of another run starts anew."""
-        line = live.parse(text)
+        line = live_feed.parse(text)
         if line is None:
             return False
-        if isinstance(line, live.RunLine):
+        if isinstance(line, live_feed.RunLine):
             self.__init__()  # type: ignore[misc]
             self.run = line
-        elif isinstance(line, live.ClientLine):
+        elif isinstance(line, live_feed.ClientLine):
             self._take_client(line)
-        elif isinstance(line, live.EventLine):
+        elif isinstance(line, live_feed.EventLine):
             self._take_event(line)
-        elif isinstance(line, live.ReplicasLine):
+        elif isinstance(line, live_feed.ReplicasLine):
             self._take_replicas(line)
         else:
             self.end = line
@@ -165,13 +165,13 @@ class LiveState:
         for pod in sorted({*pods} - {*self.pods}):
             self.pods[pod], self.met_at[pod] = state, at
 
-    def _take_event(self, line: live.EventLine) -> None:
+    def _take_event(self, line: live_feed.EventLine) -> None:
         self.events.append(line)
         if line.pod and line.event in POD_STATES:
             self._meet([line.pod], line.at)
             self.pods[line.pod] = POD_STATES[line.event]
 
-    def _take_replicas(self, line: live.ReplicasLine) -> None:
+    def _take_replicas(self, line: live_feed.ReplicasLine) -> None:
         self.ready = line.ready
         self._meet(line.ready, line.at)
         for pod, state in self.pods.items():
@@ -180,7 +180,7 @@ class LiveState:
             elif state == "ready":
                 self.pods[pod] = "not ready"
 
-    def _take_client(self, line: live.ClientLine) -> None:
+    def _take_client(self, line: live_feed.ClientLine) -> None:
         before = self.clients.get(line.i)
         if before is not None and line.at <= before.at:
             return  # lines of one client come in order; a copy of a log may bring one twice
@@ -193,7 +193,7 @@ class LiveState:
         if before is not None:
             self._spread(before, line)
 
-    def _spread(self, before: live.ClientLine, line: live.ClientLine) -> None:
+    def _spread(self, before: live_feed.ClientLine, line: live_feed.ClientLine) -> None:
         """Give each second its part of the calls between two lines of a client."""
         new = {pod: calls - before.per.get(pod, 0) for pod, calls in line.per.items()}
         failed, start = line.failed - before.failed, self.started_at or line.start

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from grpc_lb_lab.report.live_state import Second
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report import live
+    from grpc_lb_lab.model import live_feed
     from grpc_lb_lab.report.live_state import LiveState
 
 Phase = Literal["waiting", "starting", "running", "over"]
@@ -150,13 +150,13 @@ def make_view(state: LiveState, now: float, seconds: int = 120) -> View:
     )
 
 
-def _length(run: live.RunLine) -> float | None:
+def _length(run: live_feed.RunLine) -> float | None:
     if run.duration_s is not None:
         return run.duration_s
     return run.requests / run.rate_rps if run.requests and run.rate_rps else None
 
 
-def _patience(run: live.RunLine) -> float:
+def _patience(run: live_feed.RunLine) -> float:
     """Many clients write more rarely each, though not all together."""
     return SILENT_S + run.clients / 20
 
@@ -175,7 +175,7 @@ def _rows(state: LiveState, rates: dict[str, float]) -> list[Row]:
     return rows
 
 
-def _full(run: live.RunLine, rows: list[Row], phase: Phase) -> float:
+def _full(run: live_feed.RunLine, rows: list[Row], phase: Phase) -> float:
     """The busiest replica; where the load has a rate at least an even share of it, so that an outage shows as one."""
     if phase == "over":
         return max([1.0, *(row.calls for row in rows)])

@@ -6,11 +6,13 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report import latency, shared
+from grpc_lb_lab.model import latency
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.inventory import Inventory, Replica
+from grpc_lb_lab.model.result import BackendCount, ClientResult, PathCount, ProxyStats, ServerStats
+from grpc_lb_lab.report import shared
 from grpc_lb_lab.report.cpu import measure_cpu
-from grpc_lb_lab.report.errors import LabError
 from grpc_lb_lab.report.facts import Facts, OverTime, ReplicaFacts
-from grpc_lb_lab.report.model import BackendCount, ClientResult, Inventory, PathCount, ProxyStats, Replica, ServerStats
 from grpc_lb_lab.report.text import natural
 from grpc_lb_lab.report.timeline import merge_timelines
 

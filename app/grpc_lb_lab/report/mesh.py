@@ -13,8 +13,8 @@ from grpc_lb_lab.report.reconciliation import lost_beside
 from grpc_lb_lab.report.text import count, listing, number
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.model.plan import Plan
     from grpc_lb_lab.report.facts import Facts
-    from grpc_lb_lab.report.model import Plan
 
 CLIENT, SERVER = "istio-client", "istio-server"
 HOPS = (CLIENT, SERVER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report import latency
+from grpc_lb_lab.model import latency
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram

@@ -17,8 +17,8 @@ from grpc_lb_lab.report.reconciliation import BESIDE_SERVERS, lost_beside
 from grpc_lb_lab.report.text import count, host, listing, natural, number
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.model.plan import Plan
     from grpc_lb_lab.report.facts import Facts
-    from grpc_lb_lab.report.model import Plan
 
 VIA_HOPS = ("envoy-client", "envoy-server", "gateway")
 """Hops that write their name into the ``via`` header."""

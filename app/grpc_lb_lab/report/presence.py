@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from grpc_lb_lab.model.inventory import Event
     from grpc_lb_lab.report.facts import Facts, ReplicaFacts
-    from grpc_lb_lab.report.model import Event
 
 COMMAND = "command"
 """The kind of the event that a scenario ordered something."""

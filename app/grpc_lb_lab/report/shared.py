@@ -15,7 +15,7 @@ from grpc_lb_lab.report.text import host
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpc_lb_lab.report.model import ProxyStats, ServerStats
+    from grpc_lb_lab.model.result import ProxyStats, ServerStats
 
 
 def combine(readings: Sequence[ProxyStats], servers: Sequence[ServerStats], warmups_sent: int = 0) -> ProxyStats:

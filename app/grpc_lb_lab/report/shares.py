@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.model.scenario import Course
     from grpc_lb_lab.report.facts import Facts, TimelineBucket
-    from grpc_lb_lab.report.model import Course
     from grpc_lb_lab.report.presence import Presence
 
 ENOUGH = 17

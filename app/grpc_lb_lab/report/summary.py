@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.verdict import SCHEMA_VERSION, Status
 from grpc_lb_lab.report.bundle import CellFiles
 from grpc_lb_lab.report.cells import Cell, make_cell
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import SCHEMA_VERSION, Status
 from grpc_lb_lab.report.text import count, natural
 
 if TYPE_CHECKING:

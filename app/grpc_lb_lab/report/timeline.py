@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.result import Bucket, ClientResult
 from grpc_lb_lab.report.facts import Timeline, TimelineBucket
-from grpc_lb_lab.report.model import Bucket, ClientResult
 
 MAX_BUCKETS = 600
 """More would be finer than any chart; a clock that is far off on one machine must not fill the memory either."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.model.verdict import DistributionClass, Status
 from grpc_lb_lab.report import cause
 from grpc_lb_lab.report.classes import classify, fits, is_even_by_chance, sample_of, too_small
-from grpc_lb_lab.report.errors import UsageError
-from grpc_lb_lab.report.model import DistributionClass, Status  # noqa: TC001  (``from_dict`` reads a Verdict by them)
 
 if TYPE_CHECKING:
+    from grpc_lb_lab.model.plan import Plan
     from grpc_lb_lab.report.facts import Facts
-    from grpc_lb_lab.report.model import Plan
     from grpc_lb_lab.report.path import PathProof
     from grpc_lb_lab.report.reconciliation import Reconciliation
 

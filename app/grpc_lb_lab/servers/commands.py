@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import UsageError, check_listen
+from grpc_lb_lab.model.errors import UsageError, check_listen
 
 if TYPE_CHECKING:
     import argparse

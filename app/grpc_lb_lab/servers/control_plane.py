@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.servers.endpoints.model import EndpointSource
 from grpc_lb_lab.servers.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from grpc_lb_lab.servers.endpoints.model import EndpointSource
 
 GRACE_S = 2.0
 OPTIONS = (

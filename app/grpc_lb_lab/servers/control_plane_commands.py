@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import UsageError
+from grpc_lb_lab.model.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse

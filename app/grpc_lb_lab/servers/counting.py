@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from grpc_lb_lab.report.peers import peer_host
+from grpc_lb_lab.model.peers import peer_host
 
 RUNS_KEPT = 16
 PEER_HOSTS_SHOWN = 100

@@ -17,8 +17,8 @@ from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2  # noqa: F401  reflection answers from the descriptors this registers
-from grpc_lb_lab.report.errors import LabError
 from grpc_lb_lab.servers import others
 from grpc_lb_lab.servers.accepted import AcceptedConnections, server_ids
 from grpc_lb_lab.servers.config import EchoConfig, Identity, identify, server_options

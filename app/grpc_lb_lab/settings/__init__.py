@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local import programs
-from grpc_lb_lab.report.errors import UsageError
-from grpc_lb_lab.report.model import Load, to_dict
+from grpc_lb_lab.model.data import to_dict
+from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.model.plan import Load
+from grpc_lb_lab.model.scenario import Course
 from grpc_lb_lab.settings import clusters, mesh, names, scenarios, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from grpc_lb_lab.report.model import Course
 
 __all__ = ["Settings", "UsageError", "validate"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import UsageError
-from grpc_lb_lab.report.model import to_dict
-from grpc_lb_lab.settings import names, validate, values
+from grpc_lb_lab.model.data import to_dict
+from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.settings import Settings, names, validate, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.scenarios import STEADY, Scenarios
 from grpc_lb_lab.settings.strategies import Catalogue
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from grpc_lb_lab.settings import Settings
 
 REPEATS = values.Whole(1, 100)
 LISTS = {"strategy": "strategies", "lab_strategy": "strategies", "scenario": "scenarios", "lab_scenario": "scenarios"}

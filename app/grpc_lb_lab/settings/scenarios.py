@@ -8,7 +8,7 @@ import random
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.model import Course, Expectation, PlannedEvent
+from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
 from grpc_lb_lab.settings import grammar
 from grpc_lb_lab.settings.values import RefusedError, unknown
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from grpc_lb_lab.report.model import Load
+    from grpc_lb_lab.model.plan import Load
 
 SCHEMA = "scenarios/schema.json"
 STEADY = "steady"

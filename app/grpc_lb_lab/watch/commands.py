@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report import live
-from grpc_lb_lab.report.errors import UsageError
+from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.model.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,7 @@ def watch_command(arguments: argparse.Namespace) -> int:
     from grpc_lb_lab.watch.follow import Follower
     from grpc_lb_lab.watch.terminal import watch_lines, watch_screen
 
-    path = arguments.state / live.FILE
+    path = arguments.state / live_feed.FILE
     follower = Follower(path)
     hint = f"Waiting for a run. Start one in another terminal: make lab STRATEGY=envoy\n({path} is not there yet)"
     try:

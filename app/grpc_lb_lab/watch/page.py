@@ -8,7 +8,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.report.render.watch_page import render_watch_page, view_json
 from grpc_lb_lab.watch.terminal import views
 

@@ -9,7 +9,9 @@ from typing import Any
 import chart_render
 import kubernetes_validate
 import pytest
-from grpc_lb_lab.report.model import Course, Expectation, Load, Plan, PlannedEvent, from_dict, to_dict
+from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
 from grpc_lb_lab.servers.faults import FOR_MOST_MS
 
 VERSIONS = ("1.34", "1.35", "1.36", "1.37")

@@ -12,14 +12,16 @@ from dnslib import QTYPE, RCODE, RR, A
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
 from grpc_lb_lab.client.load import Stop
 from grpc_lb_lab.client.run import Client
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import ClientResult, Load, Plan
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.plan import Load, Plan
 from grpc_lb_lab.servers.config import EchoConfig
 from grpc_lb_lab.servers.echo import EchoServer, start
 from grpc_lb_lab.servers.service import EchoService
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from grpc_lb_lab.model.result import ClientResult
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from grpc_lb_lab.client import channels
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 RETRY = {"methodConfig": [{"name": [{"service": "echo.v1.EchoService"}], "timeout": "5s"}]}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from grpc_lb_lab.client import control_planes, lookaside
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 NOBODY = "127.98.4.1:1"
 

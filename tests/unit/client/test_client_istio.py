@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from grpc_lb_lab.client import channels, control_planes, edge_counters, istio, istio_agent, shared_proxies
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import Load, Plan
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.plan import Load, Plan
 
 CLUSTER = "outbound|50051||echo.lab.svc.cluster.local"
 HTTP = {istio.HTTP_OPTIONS: {"explicit_http_config": {"http2_protocol_options": {}}}}

@@ -18,8 +18,9 @@ from grpc_lb_lab.client import commands, proxies
 from grpc_lb_lab.client.names import resolve
 from grpc_lb_lab.client.stats import ask_all, ask_server
 from grpc_lb_lab.client.ticker import Ticker
-from grpc_lb_lab.report.errors import LabError, UsageError
-from grpc_lb_lab.report.model import ClientResult, from_dict, to_dict
+from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.model.result import ClientResult
 
 
 def test_more_addresses_than_a_udp_answer_holds(name_server):

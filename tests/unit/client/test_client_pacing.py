@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from grpc_lb_lab.client.pacing import Pace, closed_loop, open_loop, pace_of, share
-from grpc_lb_lab.report.model import Load
+from grpc_lb_lab.model.plan import Load
 
 
 @pytest.mark.parametrize(("total", "clients"), [(1000, 1), (701, 3), (2, 5), (1000, 7)])

@@ -10,8 +10,8 @@ from grpc_lb_lab.client import recorder as recorder_module
 from grpc_lb_lab.client.histogram import FastHistogram
 from grpc_lb_lab.client.recorder import Recorder
 from grpc_lb_lab.client.timeline import MOST_BUCKETS, Timeline
+from grpc_lb_lab.model import latency
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
-from grpc_lb_lab.report import latency
 
 EPOCH = 1_800_000_000.0
 

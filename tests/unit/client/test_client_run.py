@@ -10,7 +10,7 @@ import pytest
 from grpc_lb_lab.client import load, warmup, watch
 from grpc_lb_lab.client.pacing import Pace
 from grpc_lb_lab.client.watch import hopeless
-from grpc_lb_lab.report import latency
+from grpc_lb_lab.model import latency
 from grpc_lb_lab.servers.service import SERVICE, EchoService
 
 

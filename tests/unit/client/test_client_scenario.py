@@ -21,10 +21,12 @@ from grpc_lb_lab.client.live import LiveWriter
 from grpc_lb_lab.client.load import Stop
 from grpc_lb_lab.client.recorder import FAILURES_KEPT, Recorder
 from grpc_lb_lab.client.run import Client
+from grpc_lb_lab.model import latency, live_feed
+from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.result import ClientResult
+from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
-from grpc_lb_lab.report import latency, live
 from grpc_lb_lab.report.live_state import LiveState
-from grpc_lb_lab.report.model import ClientResult, Course, Expectation, PlannedEvent, from_dict, to_dict
 
 EPOCH = 1_800_000_000.0
 COURSE = Course("hang", "A pod hangs", "", 0.2, [PlannedEvent(0.2, "stop", "first", for_s=1)], Expectation("even"))
@@ -241,7 +243,7 @@ def test_nobody_gives_up_within_an_outage(monkeypatch, replicas, gated, plan, ru
 
 def read(path):
     state = LiveState()
-    lines = [live.parse(line) for line in path.read_text().splitlines()]
+    lines = [live_feed.parse(line) for line in path.read_text().splitlines()]
     for line in path.read_text().splitlines():
         assert state.take(line), line
     return state, lines
@@ -256,7 +258,7 @@ def run_live(wish, target, index=0):
 
 def test_a_client_writes_its_lines(replicas, plan, tmp_path):
     (server,) = replicas(1)
-    path = tmp_path / live.FILE
+    path = tmp_path / live_feed.FILE
     path.write_text("")
     wish = plan(f"127.98.1.1:{server.port}", requests=150, rate_rps=100.0)
     result = run_live(wish, path)
@@ -274,7 +276,7 @@ def test_a_client_writes_its_lines(replicas, plan, tmp_path):
 
 def test_failed_calls_are_in_the_lines(replicas, gated, plan, tmp_path):
     (server,) = replicas(1, gated)
-    path = tmp_path / live.FILE
+    path = tmp_path / live_feed.FILE
     path.write_text("")
     run_live(plan(f"127.98.1.1:{server.port}", requests=3, deadline_s=0.1), path)
     state, _ = read(path)
@@ -284,8 +286,8 @@ def test_failed_calls_are_in_the_lines(replicas, gated, plan, tmp_path):
 def test_lines_go_to_stderr_where_there_is_no_file(replicas, plan, capfd):
     (server,) = replicas(1)
     run_live(plan(f"127.98.1.1:{server.port}"), "-")
-    lines = [live.from_log(line) for line in capfd.readouterr().err.splitlines()]
-    told = [live.parse(line) for line in lines if line]
+    lines = [live_feed.from_log(line) for line in capfd.readouterr().err.splitlines()]
+    told = [live_feed.parse(line) for line in lines if line]
     assert told[-1].done == 20
     assert told[-1].ended
 

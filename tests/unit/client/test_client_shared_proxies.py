@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from grpc_lb_lab.client import edge_counters, meeting, proxies, shared_proxies
-from grpc_lb_lab.report.model import Load, Plan
+from grpc_lb_lab.model.plan import Load, Plan
 
 NGINX = "Active connections: 1 \nserver accepts handled requests\n 7 7 1021 \nReading: 0 Writing: 1 Waiting: 0 \n"
 HAPROXY = """# pxname,svname,stot,lbtot,connect,reuse,wretr,wredis,econ,eresp,status,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from control_plane_parts import wait_until
 from fake_api_server import ADDRESS, ApiServer, piece
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.servers.endpoints.backoff import Backoff
 from grpc_lb_lab.servers.endpoints.cluster import ClusterSource, cluster_configuration
 from grpc_lb_lab.servers.endpoints.slices import merge

@@ -17,9 +17,9 @@ from grpc_health.v1 import health_pb2
 from grpc_lb_lab.client import core
 from grpc_lb_lab.client.generation import Generation
 from grpc_lb_lab.client.lookaside import LookasideChannel
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 from grpc_lb_lab.pb.lookaside.v1 import lookaside_pb2, lookaside_pb2_grpc
-from grpc_lb_lab.report.errors import LabError
 
 ECHO = "/echo.v1.EchoService/Echo"
 Call = Callable[[Any], Awaitable[Any]]

@@ -10,7 +10,7 @@ import pytest
 from control_plane_parts import wait_until
 from envoy.service.discovery.v3 import discovery_pb2
 from google.rpc import status_pb2
-from grpc_lb_lab.report.errors import LabError, UsageError
+from grpc_lb_lab.model.errors import LabError, UsageError
 from grpc_lb_lab.servers import lookaside
 from grpc_lb_lab.servers.control_plane_commands import add_parsers
 from grpc_lb_lab.servers.endpoints.backoff import Backoff

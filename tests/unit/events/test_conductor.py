@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 from grpc_lb_lab.events import conductor as conductor_module
 from grpc_lb_lab.events.conductor import Conductor, choose
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import Course, Expectation, PlannedEvent, Replica
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.inventory import Replica
+from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
 
 THREE = [Replica(f"echo-{letter}", f"uid-{letter}", f"10.0.0.{number}") for number, letter in enumerate("abc", 1)]
 

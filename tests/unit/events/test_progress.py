@@ -6,13 +6,16 @@ import asyncio
 
 import pytest
 from grpc_lb_lab.events.progress import Progress
-from grpc_lb_lab.report import live
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.model.errors import LabError
 
 
 def line(i: int, start: float, **per: int) -> str:
     calls = sum(per.values())
-    return live.render(live.ClientLine(at=start, i=i, start=start, done=calls, ok=calls, failed=0, per=per)) + "\n"
+    return (
+        live_feed.render(live_feed.ClientLine(at=start, i=i, start=start, done=calls, ok=calls, failed=0, per=per))
+        + "\n"
+    )
 
 
 def test_calls_are_summed_over_clients_and_the_last_line_of_each_counts(tmp_path):

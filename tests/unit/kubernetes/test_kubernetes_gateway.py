@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from grpc_lb_lab.kubernetes import gateway
 from grpc_lb_lab.kubernetes.run import used
-from grpc_lb_lab.report.errors import LabError, UsageError
+from grpc_lb_lab.model.errors import LabError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

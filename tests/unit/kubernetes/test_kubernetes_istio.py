@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from grpc_lb_lab.kubernetes import istio, namespace
 from grpc_lb_lab.kubernetes.programs import Kubectl
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from grpc_lb_lab.kubernetes import kind
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

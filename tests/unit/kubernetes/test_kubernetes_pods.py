@@ -9,8 +9,8 @@ import pytest
 from grpc_lb_lab.kubernetes import load, pods, rollout
 from grpc_lb_lab.kubernetes.programs import Done
 from grpc_lb_lab.kubernetes.run import with_newcomers
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import Inventory, Replica
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.inventory import Inventory, Replica
 
 
 def make(name: str, *, ready: bool = True, ip: str = "10.0.0.1", **status: Any) -> pods.Pod:

@@ -15,10 +15,10 @@ from grpc_lb_lab.kubernetes.namespace import DIGEST
 from grpc_lb_lab.kubernetes.programs import Kubectl
 from grpc_lb_lab.kubernetes.stage import KubernetesStage
 from grpc_lb_lab.kubernetes.witness import SERVICE, Witness
+from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.inventory import Event
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
-from grpc_lb_lab.report import live
-from grpc_lb_lab.report.errors import LabError
-from grpc_lb_lab.report.model import Event
 from grpc_lb_lab.servers import echo
 from grpc_lb_lab.servers.config import EchoConfig
 
@@ -329,9 +329,9 @@ def test_events_have_the_clients_time(ahead: float, shift: float, words: str) ->
 def test_live_lines_go_to_the_feed_and_not_into_the_log() -> None:
     seen: list[str] = []
     state = load.Following(1, on_live=seen.append)
-    line = live.render(live.ClientLine(at=2.0, i=0, start=1.0, done=5, ok=5, failed=0))
+    line = live_feed.render(live_feed.ClientLine(at=2.0, i=0, start=1.0, done=5, ok=5, failed=0))
     alive_at = state.alive_at
-    state.see_line(f"[pod/load-0-abc/client] {live.PREFIX}{line}")
+    state.see_line(f"[pod/load-0-abc/client] {live_feed.PREFIX}{line}")
     assert (seen, state.lines) == ([line], [])
     assert state.alive_at == alive_at  # a client whose calls all hang goes on writing them
     state.see_line("[pod/load-0-abc/client] hello")

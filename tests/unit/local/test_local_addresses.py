@@ -14,7 +14,7 @@ from grpc_lb_lab.local.addresses import (
     ReplicaAddresses,
     claim_block,
 )
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 # High blocks, so that a lab that runs on this machine is not in the way.
 FIRST, SECOND = 230, 231

@@ -10,7 +10,7 @@ from grpc_lb_lab.local import preflight
 from grpc_lb_lab.local.fingerprint import fingerprint
 from grpc_lb_lab.local.member import Member, new_identity
 from grpc_lb_lab.local.status import render
-from grpc_lb_lab.report.errors import LabError, UsageError
+from grpc_lb_lab.model.errors import LabError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

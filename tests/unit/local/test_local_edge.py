@@ -17,7 +17,7 @@ from grpc_lb_lab.local.dns_records import Zone
 from grpc_lb_lab.local.member import Member
 from grpc_lb_lab.local.server_proxy import port_behind
 from grpc_lb_lab.local.wish import make_wish, merge, needs, read_strategy, refuse_what_cannot_run
-from grpc_lb_lab.report.errors import LabError, UsageError
+from grpc_lb_lab.model.errors import LabError, UsageError
 
 STRATEGIES = Path(__file__).parents[3] / "strategies"
 READY = ("127.77.1.1", "127.77.1.2")

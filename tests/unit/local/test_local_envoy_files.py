@@ -10,7 +10,7 @@ import pytest
 import yaml
 from grpc_lb_lab.local import envoy
 from grpc_lb_lab.local.service import endpoints, write_atomically
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path

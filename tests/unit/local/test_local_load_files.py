@@ -11,8 +11,9 @@ from grpc_lb_lab.local.addresses import Block
 from grpc_lb_lab.local.events import EventLog
 from grpc_lb_lab.local.load_files import LoadFolder, client_plan, progress, read_plan
 from grpc_lb_lab.local.member import Member
-from grpc_lb_lab.report.errors import ArtifactError, UsageError
-from grpc_lb_lab.report.model import Load, Plan, to_dict
+from grpc_lb_lab.model.data import to_dict
+from grpc_lb_lab.model.errors import ArtifactError, UsageError
+from grpc_lb_lab.model.plan import Load, Plan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from grpc_lb_lab.local.state import StateFolder, tail
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grpc_lb_lab.local.wish import Needs, Wish, make_wish, merge, needs, read_strategy
-from grpc_lb_lab.report.errors import UsageError
+from grpc_lb_lab.model.errors import UsageError
 
 STRATEGIES = Path(__file__).parents[3] / "strategies"
 

@@ -8,27 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import report_factory as made
-from grpc_lb_lab.report import latency
+from grpc_lb_lab.model import latency
+from grpc_lb_lab.model.inventory import Event, Replica
+from grpc_lb_lab.model.result import BackendCount, Bucket, ConnectionFact, DnsAnswer, Failure, LatencySlot
+from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
 from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.model import (
-    BackendCount,
-    Bucket,
-    ConnectionFact,
-    Course,
-    DnsAnswer,
-    Event,
-    Expectation,
-    Failure,
-    LatencySlot,
-    PlannedEvent,
-    Replica,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from grpc_lb_lab.model.result import ClientResult
+    from grpc_lb_lab.model.verdict import DistributionClass
     from grpc_lb_lab.report.document import Report
-    from grpc_lb_lab.report.model import ClientResult, DistributionClass
 
 START = 1_790_000_000.0
 RATE = 100

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report import latency
-from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.model import (
+from grpc_lb_lab.model import latency
+from grpc_lb_lab.model.inventory import Inventory, Replica
+from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.model.result import (
     BackendCount,
     Bucket,
     ClientResult,
     ConnectionFact,
-    Inventory,
-    Load,
     PathCount,
-    Plan,
     ProxyStats,
-    Replica,
     ServerStats,
 )
+from grpc_lb_lab.report.build import build_report
 
 if TYPE_CHECKING:
     from grpc_lb_lab.report.document import Report

@@ -10,14 +10,14 @@ from itertools import pairwise
 import pytest
 import report_factory as made
 from grpc_lb_lab import cli
+from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.errors import ArtifactError
+from grpc_lb_lab.model.files import read_as, write_text
 from grpc_lb_lab.report.artifacts import write_report
 from grpc_lb_lab.report.build import build_report
 from grpc_lb_lab.report.bundle import CellFiles, read_bundle
 from grpc_lb_lab.report.cpu import measure_cpu
 from grpc_lb_lab.report.document import Report
-from grpc_lb_lab.report.errors import ArtifactError
-from grpc_lb_lab.report.files import read_as, write_text
-from grpc_lb_lab.report.model import from_dict, to_dict
 from grpc_lb_lab.report.render.charts import FAILED, timeline_chart, timeline_spans
 from grpc_lb_lab.report.render.cpu import cpu_chart
 from grpc_lb_lab.report.render.html import render_html, render_index

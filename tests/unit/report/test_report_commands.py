@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import report_factory as made
 from grpc_lb_lab import cli
+from grpc_lb_lab.model.data import to_dict
+from grpc_lb_lab.model.errors import ArtifactError, LabError, UsageError
 from grpc_lb_lab.report import artifacts
-from grpc_lb_lab.report.errors import ArtifactError, LabError, UsageError
-from grpc_lb_lab.report.model import to_dict
 
 FILES = {"report.json", "report.md", "report.csv", "report.html"}
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import course_factory as acted
 import pytest
 import report_factory as made
-from grpc_lb_lab.report import latency
-from grpc_lb_lab.report.model import Event, Inventory, PathCount, PlannedEvent, ProxyStats
+from grpc_lb_lab.model import latency
+from grpc_lb_lab.model.inventory import Event, Inventory
+from grpc_lb_lab.model.result import PathCount, ProxyStats
+from grpc_lb_lab.model.scenario import PlannedEvent
 
 
 def met(report):

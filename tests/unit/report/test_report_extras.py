@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import report_factory as made
+from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.report.build import build_report
 from grpc_lb_lab.report.document import Report
-from grpc_lb_lab.report.model import from_dict, to_dict
 from grpc_lb_lab.report.render.extras import extra_lines
 from grpc_lb_lab.report.render.markdown import render_markdown
 from grpc_lb_lab.report.render.terminal import render_terminal

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.model.result import ClientResult, PathCount, ProxyStats
 from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.model import ClientResult, PathCount, ProxyStats
 from grpc_lb_lab.report.render.terminal import render_terminal
 
 HOPS = ("istio-client", "istio-server")

@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.model.inventory import Event
+from grpc_lb_lab.model.result import PathCount
 from grpc_lb_lab.report.merge import merge
-from grpc_lb_lab.report.model import Event, PathCount
 from grpc_lb_lab.report.path import normal_address, prove_path, via_hops
 from grpc_lb_lab.report.reconciliation import reconcile
 

@@ -11,8 +11,9 @@ from html.parser import HTMLParser
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.model.data import to_dict
+from grpc_lb_lab.model.inventory import Event
 from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.model import Event, to_dict
 from grpc_lb_lab.report.render.csv import HEADER, render_csv
 from grpc_lb_lab.report.render.html import render_html, render_index
 from grpc_lb_lab.report.render.json import render_json

@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.model.inventory import Event, Replica
+from grpc_lb_lab.model.result import BackendCount
 from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.errors import UsageError
-from grpc_lb_lab.report.model import BackendCount, Event, Replica
 
 
 def judged(result, *, replicas=5, inventory=None, **asked):

@@ -14,8 +14,8 @@ import grpc
 import pytest
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
-from grpc_lb_lab.report.errors import LabError
 from grpc_lb_lab.servers.config import EchoConfig, identify, server_options
 from grpc_lb_lab.servers.echo import start
 from grpc_lb_lab.servers.service import SERVICE, EchoService

@@ -6,8 +6,8 @@ import argparse
 import threading
 
 import pytest
-from grpc_lb_lab.report.errors import UsageError
-from grpc_lb_lab.report.peers import peer_host
+from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.model.peers import peer_host
 from grpc_lb_lab.servers import counting
 from grpc_lb_lab.servers.commands import add_parsers
 from grpc_lb_lab.servers.counting import Counters

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.report.cells import Cell
 from grpc_lb_lab.report.course_repeats import failed_words, spread_words
 from grpc_lb_lab.report.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpc_lb_lab.report.cells import Cell
     from grpc_lb_lab.report.course_repeats import CourseRanges
 
 SHARES = "Seconds until every ready replica has its share"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.model import to_dict
+from grpc_lb_lab.model.data import to_dict
 
 if TYPE_CHECKING:
     from grpc_lb_lab.report.document import Report

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 from kubernetes import client, config
 
-from grpc_lb_lab.report.errors import LabError
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.servers.endpoints.backoff import Backoff
 from grpc_lb_lab.servers.endpoints.board import Board
 from grpc_lb_lab.servers.endpoints.slices import absent, keeping, merge

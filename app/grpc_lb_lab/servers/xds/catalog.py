@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf import any_pb2
+
 from grpc_lb_lab.servers.endpoints.model import Endpoints, digest
 from grpc_lb_lab.servers.xds import resources
 from grpc_lb_lab.servers.xds.broken import broken
@@ -12,8 +14,6 @@ from grpc_lb_lab.servers.xds.kinds import CLUSTER, ENDPOINTS, LISTENER, ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from google.protobuf import any_pb2
 
     from grpc_lb_lab.servers.xds.kinds import Node
 

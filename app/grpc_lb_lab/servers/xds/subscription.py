@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from grpc_lb_lab.servers.xds.catalog import version_of
+from grpc_lb_lab.servers.xds.catalog import Resource, version_of
 from grpc_lb_lab.servers.xds.kinds import WHOLE_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from grpc_lb_lab.servers.xds.catalog import Resource
 
 Said = Literal["first", "ack", "nack", "stale"]
 

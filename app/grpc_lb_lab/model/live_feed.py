@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.report.model import from_dict
+from grpc_lb_lab.model.data import from_dict
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.model import Plan
+    from grpc_lb_lab.model.plan import Plan
 
 FILE = "live.jsonl"
 """Name of the feed in the lab's state folder."""

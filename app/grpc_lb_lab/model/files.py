@@ -6,8 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.report.errors import ArtifactError
-from grpc_lb_lab.report.model import from_dict
+from grpc_lb_lab.model.data import from_dict
+from grpc_lb_lab.model.errors import ArtifactError
 
 if TYPE_CHECKING:
     from pathlib import Path

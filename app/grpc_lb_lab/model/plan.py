@@ -1,0 +1,49 @@
+"""What goes into a run.
+
+Units are in the names: ``_s`` seconds, ``_ms`` milliseconds, ``_rps`` calls per second, ``_at`` seconds since
+the epoch; ``t_s`` counts from the first measured call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from grpc_lb_lab.model.scenario import Course
+
+
+@dataclass(frozen=True)
+class Load:
+    """The load that was asked for; ``requests`` or ``duration_s`` is set, not both. ``rate_rps`` None: closed loop."""
+
+    requests: int | None = 1000
+    duration_s: float | None = None
+    rate_rps: float | None = None
+    concurrency: int = 1
+    clients: int = 1
+    connections: int = 1
+    replicas: int = 5
+    seed: int = 1
+    deadline_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a client needs to know. The same JSON in a ConfigMap and in a local file.
+
+    ``strategy`` is the parsed strategy file. ``targets`` maps the words of ``client.target`` to addresses, for example
+    ``{"service": "echo:50051", "sidecar": "127.0.0.1:15001", "sidecar_admin": "127.0.0.1:9901"}``. ``dns`` is
+    ``HOST:PORT`` of the DNS server that gRPC shall ask, or empty for the machine's own. ``course`` is None in the
+    scenario ``steady``, where nothing happens but the load. ``processes`` are the pids of what stands between client
+    and servers on this machine, by the address that ``ProxyStats`` has for it, or by a name where nobody asks it for
+    counts.
+    """
+
+    run: str
+    scenario: str
+    strategy: dict[str, Any]
+    load: Load
+    targets: dict[str, str]
+    dns: str = ""
+    course: Course | None = None
+    processes: dict[str, int] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from grpc_lb_lab import settings
+from grpc_lb_lab.local import preflight
 from grpc_lb_lab.settings.clusters import KUBERNETES_ONLY
 
 REPO = Path(__file__).resolve().parents[2]
@@ -82,7 +83,7 @@ WHOLE = {
     "lab_concurrency": "1 to 1,000",
     "lab_clients": "1 to 100",
     "lab_connections": "1 to 1,000",
-    "lab_port": "1,024 to 65,535, but not 9464, 9901, 9902",
+    "lab_port": "1,024 to 65,535, but not 5353, 9464, 9901-9902, 15000-15090 (the lab's own)",
 }
 
 
@@ -115,8 +116,24 @@ def test_limits_are_included(name, low, high):
         assert f"{name}={value}:" in refusal({name: value}, lab_cluster="local")
 
 
-def test_a_port_that_the_lab_itself_needs_is_refused():
-    assert refusal({"lab_port": 9902}).startswith("lab_port=9902: ")
+@pytest.mark.parametrize("port", [5353, 9464, 9901, 9902, 15000, 15001, 15021, 15090])
+def test_a_port_that_the_lab_itself_needs_is_refused(port):
+    assert refusal({"lab_port": port}).startswith(f"lab_port={port}: ")
+
+
+@pytest.mark.parametrize("port", [5352, 5354, 8080, 9903, 14999, 15091, 50052])
+def test_a_port_that_collides_with_nothing_is_not(port):
+    assert check(lab_port=port).port == port
+
+
+def test_the_command_and_the_variable_refuse_the_same_ports():
+    for port in range(1024, 65536):
+        try:
+            preflight.check_numbers(None, port)
+        except settings.UsageError:
+            assert any(port in span for span in settings.RESERVED_PORTS)
+        else:
+            assert settings.PORT.parse(port) == port
 
 
 @pytest.mark.parametrize("name", ["lab_duration", "lab_rate"])
@@ -274,7 +291,7 @@ def test_a_strategy_that_insists_on_replicas_gets_them():
             {"expect": {"steady": "evn"}},
             "strategies/mine.yaml: strategy.expect.steady=evn: unknown, did you mean even?",
         ),
-        ({"replicas": 0}, "strategies/mine.yaml: strategy.replicas: 0 is less than the minimum of 1"),
+        ({"replicas": 0}, "strategies/mine.yaml: strategy.replicas=0: allowed is at least 1"),
         ({"name": "other"}, "strategies/mine.yaml: strategy.name is other; allowed is mine, the name of the file"),
     ],
 )

@@ -27,6 +27,17 @@ SERVER_ADMIN_PORT = 9902
 GATEWAY_PORT = 8080
 METRICS_PORT = 9464
 CONTROL_PLANE_PORTS = {"lookaside": 50052, "xds": 50053}
+ISTIO_PORTS = range(15_000, 15_091)
+"""Where a sidecar of Istio listens in every pod that it is injected into (istio.io, "Application requirements")."""
+
+RESERVED_PORTS = (
+    range(DNS_PORT, DNS_PORT + 1),
+    range(METRICS_PORT, METRICS_PORT + 1),
+    range(ADMIN_PORT, SERVER_ADMIN_PORT + 1),
+    ISTIO_PORTS,
+)
+"""What the echo service cannot have: the lab's own, where one of its parts may stand beside a replica. A pod's
+containers share its ports, and ``SIDECAR_PORT`` is one of Istio's."""
 
 _HOSTS = 254
 _SIDECAR_NETS = (2, 3)

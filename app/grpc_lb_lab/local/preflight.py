@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from grpc_lb_lab.local.addresses import RESERVED_PORTS
 from grpc_lb_lab.model.errors import LabError, UsageError
 
 MOST_REPLICAS = 5_000
@@ -26,8 +27,9 @@ def check_numbers(replicas: int | None, port: int) -> None:
     """Raise ``UsageError`` for numbers that make no sense anywhere."""
     if replicas is not None and not 1 <= replicas <= MOST_REPLICAS:
         raise UsageError(f"--replicas must be 1 to {MOST_REPLICAS}, not {replicas}")
-    if not 1024 <= port <= 65535 or port in (5353, 9901, 15001):
-        raise UsageError(f"--port must be 1024 to 65535 and not 5353, 9901 or 15001 (the lab's own), not {port}")
+    if not 1024 <= port <= 65535 or any(port in span for span in RESERVED_PORTS):
+        own = ", ".join(f"{span[0]}" if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in RESERVED_PORTS)
+        raise UsageError(f"--port must be 1024 to 65535 and none of {own} (the lab's own), not {port}")
 
 
 def check_memory(more_replicas: int, meminfo: Path = Path("/proc/meminfo")) -> None:

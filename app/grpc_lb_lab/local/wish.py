@@ -57,14 +57,12 @@ class Needs:
 
 def read_strategy(path: Path) -> dict[str, Any]:
     """Read a strategy file. Raises ``UsageError`` when it is missing or no mapping."""
-    import yaml
+    from grpc_lb_lab import documents
 
     try:
-        strategy = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"strategy file {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"strategy file {path} is not YAML: {' '.join(str(error).split())}") from error
+        strategy = documents.read(path)
+    except documents.DocumentError as error:
+        raise UsageError(f"strategy file {path} cannot be read: {error}") from error
     if not isinstance(strategy, dict) or not isinstance(strategy.get("client"), dict):
         raise UsageError(f"strategy file {path} has no section `client`")
     return strategy

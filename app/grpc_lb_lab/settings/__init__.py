@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local import programs
+from grpc_lb_lab.local.addresses import RESERVED_PORTS
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.plan import Load
@@ -38,8 +39,7 @@ CONCURRENCY = values.Whole(1, 1_000)
 CLIENTS = values.Whole(1, 100)
 CONNECTIONS = values.Whole(1, 1_000)
 SEED = values.Whole(0, 2**32 - 1)
-# A pod's containers share its ports: these are taken by the admin interfaces of Envoy and by metrics.
-PORT = values.Whole(1_024, 65_535, except_for=(9464, 9901, 9902))
+PORT = values.Whole(1_024, 65_535, except_for=RESERVED_PORTS, because=" (the lab's own)")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def validate(
             reader.problems.append(refused.message)
     gateway = strategy.get("gateway", {}).get("proxy", "") if strategy else ""
     if cluster == "local" and programs.missing(gateway):
-        reader.problems.append(f"strategy={raw.get('lab_strategy')}: {programs.missing(gateway)}")
+        reader.problems.append(f"strategy={values.show(raw.get('lab_strategy'))}: {programs.missing(gateway)}")
     load = _load(reader, cluster, strategy, (scenario or {}).get("load", {}))
     course = None
     if strategy and scenario:
@@ -119,9 +119,9 @@ def validate(
     settled, mesh_notes = mesh.apply(reader, strategy)
     settings = Settings(
         strategy=settled or {},
-        strategy_name=str(raw.get("lab_strategy")),
-        strategy_file=str(catalogue.path(str(raw.get("lab_strategy")))),
-        scenario=str(name),
+        strategy_name=strategy["strategy"]["name"] if strategy else "",
+        strategy_file=str(catalogue.path(strategy["strategy"]["name"])) if strategy else "",
+        scenario=name if isinstance(name, str) else "",
         cluster=cluster,
         cluster_reason=reason,
         load=load,
@@ -180,7 +180,11 @@ def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None, scenari
             f"lab_requests={load.requests}: every client needs a call. Allowed: at least lab_clients={load.clients}"
         )
         reader.problems.append(problem)
-    return replace(load, replicas=_fixed_replicas(strategy) or load.replicas)
+    most, fixed = clusters.MAX_REPLICAS[cluster], _fixed_replicas(strategy)
+    if strategy and fixed > most:
+        name = strategy["strategy"]["name"]
+        reader.problems.append(f"strategy={name}: strategy.replicas={fixed}: allowed on {cluster} is at most {most:,}")
+    return replace(load, replicas=fixed or load.replicas)
 
 
 def _fixed_replicas(strategy: dict[str, Any] | None) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from grpc_lb_lab import documents
+from grpc_lb_lab.report.text import acts, one_line
 from grpc_lb_lab.settings import values
 from grpc_lb_lab.settings.values import RefusedError
 
@@ -24,7 +24,7 @@ PARTS = ("base", "istiod")
 
 # 1.31 only: which Kubernetes a version supports is known to the lab (kubernetes/istio.py), not to the charts.
 _VERSION = values.Pattern(re.compile(r"1\.31\.[0-9]{1,2}"), f"allowed is 1.31.N, such as {VERSION}")
-_URL = re.compile(r"(https?|oci)://[^\s]+")
+_URL = re.compile(r"(https?|oci)://[^\s]{1,2000}")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Charts:
 
     def parse(self, value: Any) -> str:
         """Return the URL without a slash at its end, or the absolute path."""
-        if isinstance(value, str) and _URL.fullmatch(value):
+        if isinstance(value, str) and _URL.fullmatch(value) and not any(map(acts, value)):
             return value.rstrip("/")
         allowed = "allowed is a URL (https://… or oci://…) or a folder that holds the charts base and istiod"
         try:
@@ -66,17 +66,18 @@ class ChartValues:
     def parse(self, value: Any) -> dict[str, Any]:
         """Return the map; an empty file is an empty one."""
         allowed = "allowed is a map or the path of a YAML file that holds one"
-        if isinstance(value, dict):
-            return value
-        if not isinstance(value, str) or "\0" in value:
+        if not isinstance(value, dict | str) or (isinstance(value, str) and any(map(acts, value))):
             raise RefusedError(allowed)
         try:
-            data = yaml.safe_load((self.base / Path(value).expanduser()).read_text(encoding="utf-8"))
-        except (OSError, RuntimeError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise RefusedError(f"{allowed} ({' '.join(str(error).split())[:120]})") from error
+            if isinstance(value, dict):
+                documents.check(value)
+                return value
+            data = documents.read(self.base / Path(value).expanduser())
+        except (documents.DocumentError, RuntimeError, ValueError) as error:  # a ~user that does not exist; no UTF-8
+            raise RefusedError(f"{allowed} ({one_line(str(error), 200)})") from error
         if data is not None and not isinstance(data, dict):
             raise RefusedError(allowed)
-        return dict(data or {})
+        return data or {}
 
 
 def read(reader: Reader, repo: Path) -> Istio:

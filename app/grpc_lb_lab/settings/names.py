@@ -67,6 +67,7 @@ def _is_meant_for_us(name: str, known: list[str]) -> bool:
 def _problem(name: str, known: list[str]) -> str:
     if f"lab_{name}" in known:
         return f"{name}: unknown variable, did you mean lab_{name}?"
+    told = values.show(name)
     # All our names begin alike, so only a close match is worth telling.
     hint = values.did_you_mean(name, known, cutoff=0.8)
-    return f"{name}: unknown variable{hint}" if hint else f"{name}: unknown variable. Allowed: {', '.join(known)}"
+    return f"{told}: unknown variable{hint}" if hint else f"{told}: unknown variable. Allowed: {', '.join(known)}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
 from grpc_lb_lab.settings import grammar
-from grpc_lb_lab.settings.values import RefusedError, unknown
+from grpc_lb_lab.settings.values import RefusedError, show, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,18 @@ STEADY = "steady"
 FAULT_MOST_S = 120
 """A replica takes back what it was asked to do wrong after this time at most, in case nobody is left to tell it."""
 
+TAKES = {
+    "scale": ("by",),
+    "restart": (),
+    "replace": (),
+    "delete": ("which",),
+    "kill": ("which",),
+    "stop": ("which", "for_s"),
+    "slow": ("which", "delay_ms", "for_s"),
+    "fail": ("which", "code", "for_s"),
+}
+"""What an event takes beside its time."""
+
 _GOLDEN = 0.6180339887498949
 
 
@@ -38,7 +50,7 @@ class Scenarios:
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all scenarios, ``steady`` first."""
-        return (STEADY, *sorted(path.stem for path in self.folder.glob("*.yaml")))
+        return (STEADY, *(name for name in grammar.names(self.folder) if name != STEADY))
 
     def load(self, name: Any) -> dict[str, Any]:
         """Read and check one scenario file; empty for ``steady``.
@@ -46,23 +58,48 @@ class Scenarios:
         Raises ``RefusedError`` naming the scenarios that exist, or the file, the key and what is allowed.
         """
         if not isinstance(name, str) or name not in self.names():
-            raise RefusedError(unknown(str(name), self.names()))
+            raise RefusedError(unknown(name if isinstance(name, str) else show(name), self.names()))
         if name == STEADY:
             return {}
         path = self.folder / f"{name}.yaml"
-        shown = path.relative_to(self._repo) if path.is_relative_to(self._repo) else path
+        shown = grammar.shown_name(path, self._repo)
         data = grammar.read(path, shown, self._schema)
-        told = data["scenario"]
-        if told["name"] != name:
-            grammar.refuse(f"{shown}: scenario.name is {told['name']}; allowed is {name}, the name of the file")
-        if told["phase"]["to_s"] < told["phase"]["from_s"]:
-            grammar.refuse(f"{shown}: scenario.phase.to_s={told['phase']['to_s']}: allowed is from_s or more")
+        found = list(contradictions(data, name))
+        if found:
+            grammar.refuse("\n".join(f"{shown}: {problem}" for problem in found[: grammar.MOST_PROBLEMS]))
         return data
 
     @cached_property
     def _schema(self) -> dict[str, Any]:
         data: dict[str, Any] = json.loads((self._repo / SCHEMA).read_text(encoding="utf-8"))
         return data
+
+
+def contradictions(data: dict[str, Any], name: str) -> Iterator[str]:
+    """Tell what the parts of the file of scenario ``name``, each right by itself, make impossible together."""
+    told, load = data["scenario"], data["load"]
+    from_s, to_s = told["phase"]["from_s"], told["phase"]["to_s"]
+    if told["name"] != name:
+        yield f"scenario.name is {told['name']}; allowed is {name}, the name of the file"
+    if to_s < from_s:
+        yield f"scenario.phase.to_s={to_s}: allowed is from_s or more"
+    if to_s + load["needs_s"] > load["duration_s"]:
+        least = to_s + load["needs_s"]
+        yield f"load.duration_s={load['duration_s']}: allowed is at least {least:g}, phase.to_s and needs_s together"
+    for index, event in enumerate(data["events"]):
+        if event["after_s"] >= load["needs_s"]:
+            yield (
+                f"events.{index}.after_s={event['after_s']}: comes after the load's end; allowed is less than "
+                f"load.needs_s, {load['needs_s']:g}"
+            )
+        for key in sorted(event.keys() - {"after_s", "do", *TAKES[event["do"]]}):
+            takes = ", ".join(("after_s", *TAKES[event["do"]]))
+            yield f"events.{index}.{key}={show(event[key])}: {event['do']} takes no notice of it; allowed is {takes}"
+    for strategy in sorted(data["expect"].keys() & data["refuse"].keys()):
+        yield f"refuse.{strategy}: expect has it too; allowed is one of both"
+    for strategy in data.get("remedies", []):
+        if strategy not in data["expect"]:
+            yield f"remedies={strategy}: {unknown(strategy, sorted(data['expect']))}, those under expect"
 
 
 def make_course(scenario: dict[str, Any], strategy: str, seed: int) -> Course:

@@ -10,13 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from grpc_lb_lab.report.text import acts, one_line, visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_IMAGE = re.compile(r"[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?(:[A-Za-z0-9._-]{1,128})?(@sha256:[0-9a-f]{64})?")
+_IMAGE = re.compile(
+    r"(?=.{1,500}\Z)[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?(:[A-Za-z0-9._-]{1,128})?(@sha256:[0-9a-f]{64})?"
+)
+
+MOST_NAMES = 60
+"""So many names are told where one of them is allowed."""
 
 
 class RefusedError(ValueError):
@@ -37,22 +44,30 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number within limits, both included, ``except_for`` a few."""
+    """A whole number within limits, both included, ``except_for`` some; ``because`` says why not those."""
 
     low: int
     high: int
-    except_for: tuple[int, ...] = ()
+    except_for: tuple[range, ...] = ()
+    because: str = ""
 
     def parse(self, value: Any) -> int:
         """Accept ``7`` and ``"7"``; refuse true, 2.5, "1e3", "1_000" and everything outside the limits."""
         allowed = f"allowed is a whole number from {self.low:,} to {self.high:,}"
         if self.except_for:
-            allowed += f", but not {', '.join(map(str, self.except_for))}"
-        if isinstance(value, bool) or not isinstance(value, int | str) or not _INTEGER.fullmatch(str(value)):
+            allowed += f", but not {', '.join(map(_span, self.except_for))}{self.because}"
+        if isinstance(value, bool) or not isinstance(value, int | str):
             raise RefusedError(allowed)
-        if not self.low <= int(value) <= self.high or int(value) in self.except_for:
+        if isinstance(value, str) and not _INTEGER.fullmatch(value):
             raise RefusedError(allowed)
-        return int(value)
+        number = int(value)
+        if not self.low <= number <= self.high or any(number in span for span in self.except_for):
+            raise RefusedError(allowed)
+        return number
+
+
+def _span(numbers: range) -> str:
+    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,7 @@ class Flag:
 
     def parse(self, value: Any) -> bool:
         """Accept true, false, yes and no in any case."""
-        word = str(value).lower()
+        word = str(value).lower() if isinstance(value, bool | str) else ""
         if word not in ("true", "yes", "false", "no"):
             raise RefusedError("allowed is true or false")
         return word in ("true", "yes")
@@ -78,8 +93,11 @@ class Names:
             not isinstance(found, list)
             or not found
             or not all(isinstance(name, str) and name.strip() for name in found)
+            or len(found) > MOST_NAMES
         ):
-            raise RefusedError("""allowed is a list such as ["service", "envoy"] or service,envoy""")
+            raise RefusedError(
+                f"""allowed is a list such as ["service", "envoy"] or service,envoy, of {MOST_NAMES} at most"""
+            )
         return list(dict.fromkeys(name.strip() for name in found))
 
 
@@ -94,9 +112,14 @@ class Number:
     def parse(self, value: Any) -> float:
         """Accept ``2.5`` and ``"2.5"``; refuse true, nan, inf and everything outside the limits."""
         allowed = f"allowed is a number of {self.unit} from {self.low:,} to {self.high:,}"
-        if isinstance(value, bool) or not isinstance(value, int | float | str) or not _DECIMAL.fullmatch(str(value)):
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise RefusedError(allowed)
-        number = float(value)
+        if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+            raise RefusedError(allowed)
+        try:
+            number = float(value)
+        except OverflowError as error:  # a whole number of more than 308 digits
+            raise RefusedError(allowed) from error
         if not math.isfinite(number) or not self.low <= number <= self.high:
             raise RefusedError(allowed)
         return number
@@ -112,7 +135,7 @@ class Word:
         """Return the word; a near miss gets a suggestion."""
         if isinstance(value, str) and value in self.allowed:
             return str(value)
-        raise RefusedError(unknown(str(value), self.allowed))
+        raise RefusedError(unknown(show(value), self.allowed))
 
 
 @dataclass(frozen=True)
@@ -172,20 +195,21 @@ class WritableFolder:
 
 
 def _path(value: Any, base: Path) -> Path:
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
+    if not isinstance(value, str) or not value.strip() or any(map(acts, value)):
         raise RefusedError("allowed is the path of a folder")
     try:
         path = (base / Path(value).expanduser()).absolute()
         path.exists()
-    except (OSError, RuntimeError) as error:  # a name too long for the file system; a ~user that does not exist
-        raise RefusedError(f"allowed is the path of a folder ({error})") from error
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long; a ~user that does not exist; no UTF-8
+        raise RefusedError(f"allowed is the path of a folder ({one_line(str(error), 100)})") from error
     return path
 
 
 def unknown(word: str, allowed: Iterable[str]) -> str:
     """Return the words for something that is none of ``allowed``."""
     names = list(allowed)
-    return f"unknown{did_you_mean(word, names) or '.'} Allowed: {', '.join(names)}"
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"unknown{did_you_mean(word, names) or '.'} Allowed: {', '.join(names[:MOST_NAMES])}{more}"
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -195,7 +219,11 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def show(value: Any) -> str:
-    """Return a value as it stands in a message: short, on one line, visible when empty."""
-    text = " ".join(str(value).split()) if isinstance(value, str) else repr(value)
+    """Return a value as it stands in a message: short, on one line, visible when empty or when it would act on it."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+        text = "a value too large to show"
+    text = visible(text[:61])
     text = text if len(text) <= 60 else f"{text[:57]}…"
-    return text or "'' (empty)"
+    return text if text.strip() else "'' (empty)"

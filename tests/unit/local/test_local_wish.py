@@ -74,7 +74,11 @@ def test_a_service_that_runs_stays_without_counting_as_change() -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("a: [", "is not YAML"), ("- a\n", "has no section `client`"), ("client: 7\n", "has no section `client`")],
+    [
+        ("a: [", "cannot be read: line 2"),
+        ("- a\n", "has no section `client`"),
+        ("client: 7\n", "has no section `client`"),
+    ],
 )
 def test_a_file_that_is_no_strategy_is_named(tmp_path: Path, content: str, words: str) -> None:
     path = tmp_path / "odd.yaml"

@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.settings.folders import make_cell, write_json
 
 NOTE = "cell.json"
@@ -44,6 +45,8 @@ class ActionModule(ActionBase):
             run, cell = Path(args["run"]), args["cell"]
             self._display.display(announce(cell, durations(run)))
             paths = make_cell(run, Path(cell["folder"]))
+        except LabError as error:
+            return result | {"failed": True, "msg": str(error)}
         except OSError as error:
             return result | {"failed": True, "msg": f"artifacts: {error.filename}: {error.strerror}"}
         return result | paths | {"began_at": time.time()}

@@ -18,6 +18,7 @@ COMMANDS = {
     "xds": ("grpc_lb_lab.servers.control_plane_commands", "run the xDS control plane"),
     "local": ("grpc_lb_lab.local.commands", "run the lab's replicas, DNS and proxies on this machine"),
     "kubernetes": ("grpc_lb_lab.kubernetes.commands", "run the lab on a Kubernetes cluster"),
+    "tidy": ("grpc_lb_lab.own.commands", "remove what the last run left in the state folder"),
     "watch": ("grpc_lb_lab.watch.commands", "show the run that happens now"),
     "report": ("grpc_lb_lab.report.commands", "judge a run and write its reports"),
     "summary": ("grpc_lb_lab.report.commands", "summarize all cells of a run"),

@@ -127,8 +127,12 @@ def _kubectl(arguments: argparse.Namespace) -> Kubectl:
 
 def _tools(arguments: argparse.Namespace) -> dict[str, Any]:
     from grpc_lb_lab.kubernetes import tools
+    from grpc_lb_lab.own.state import claim_root
 
-    return {"changed": False, "missing": tools.look(arguments.names), **tools.platform_words()}
+    missing = tools.look(arguments.names)
+    if missing:  # and will be downloaded into it
+        claim_root(arguments.state)
+    return {"changed": False, "missing": missing, **tools.platform_words()}
 
 
 def _up(arguments: argparse.Namespace) -> dict[str, Any]:

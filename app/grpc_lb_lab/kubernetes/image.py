@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from grpc_lb_lab.kubernetes.programs import ProgramError, attempt, run, say, stream
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.own import marks
+from grpc_lb_lab.own.state import claim_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,6 +102,7 @@ def build(recipe: Recipe) -> bool:
     if exists(recipe.reference):
         return False
     ensure_here(recipe.base)
+    claim_root(recipe.state)
     context = recipe.state / "image"
     packages(recipe, context / "packages")
     _copy_package(recipe, context / "grpc_lb_lab")
@@ -124,7 +127,7 @@ def packages(recipe: Recipe, folder: Path) -> bool:
     if recipe.architecture not in PLATFORMS:
         raise LabError(f"no image for the architecture {recipe.architecture}. Allowed: {', '.join(PLATFORMS)}")
     stamp.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    marks.remove(folder.parent, folders=[folder.name])
     folder.mkdir(parents=True)
     say(f"unpacking Python packages for {recipe.python}, {recipe.architecture}")
     words = [_uv(), "pip", "install", "--quiet", "--target", str(folder), "--python-version", recipe.python]
@@ -136,7 +139,7 @@ def packages(recipe: Recipe, folder: Path) -> bool:
         if online.code != 0:
             message = f"the Python packages of the image are neither in the cache nor to be downloaded: {online.reason}"
             raise LabError(f"{message}. Run `make setup` where there is a network")
-    shutil.rmtree(folder / "bin", ignore_errors=True)  # scripts that name this machine's Python
+    marks.remove(folder, folders=["bin"])  # scripts that name this machine's Python
     stamp.write_text(wanted.hexdigest(), encoding="utf-8")
     return True
 
@@ -147,7 +150,7 @@ def _uv() -> str:
 
 
 def _copy_package(recipe: Recipe, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    marks.remove(folder.parent, folders=[folder.name])
     for source in recipe.sources():
         target = folder / source.relative_to(recipe.package)
         target.parent.mkdir(parents=True, exist_ok=True)

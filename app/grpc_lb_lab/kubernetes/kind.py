@@ -11,6 +11,7 @@ from typing import Any
 from grpc_lb_lab.kubernetes.image import ensure_here
 from grpc_lb_lab.kubernetes.programs import Kubectl, ProgramError, attempt, run, say, stream
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.own.state import claim_root, is_ours, remove_cluster
 
 # In the node's kubeadm configuration, so it can be read from a cluster whose API does not answer.
 MARK = "grpc-lb-lab/made-by"
@@ -77,6 +78,7 @@ class KindCluster:
                 "Choose another name with -e kind_cluster_name=…, or use it as it is with "
                 f"-e lab_cluster=existing -e world_existing_context={self.context}"
             )
+        claim_root(self.state)
         if nodes and self._begun.exists():
             say(f"removing the cluster {self.name}: its creation was interrupted")
             self._delete()
@@ -101,7 +103,8 @@ class KindCluster:
             self._delete()
         elif nodes:
             say(f"the kind cluster {self.name} was not made by the lab: left alone")
-        shutil.rmtree(self.kubeconfig.parent, ignore_errors=True)
+        if is_ours(self.state):
+            remove_cluster(self.state, self.name)
         return ours
 
     def _create(self, node_image: str, proxy_mode: str, logs: Path) -> None:

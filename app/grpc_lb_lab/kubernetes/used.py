@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.own.state import claim_root
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -67,5 +69,5 @@ def _file(state: Path) -> Path:
 
 
 def _write(state: Path, places: list[dict[str, str]]) -> None:
-    state.mkdir(parents=True, exist_ok=True)
+    claim_root(state)
     _file(state).write_text(json.dumps(places, indent=1) + "\n", encoding="utf-8")

@@ -35,6 +35,7 @@ def add_parsers(subparsers: Any) -> None:
     up = _add(commands, "up", "have a lab with this strategy's parts", _up)
     up.add_argument("--strategy", type=Path, required=True, metavar="FILE", help="strategy file")
     up.add_argument("--replicas", type=_number, metavar="N", help="default 5; a strategy that insists on a number wins")
+    up.add_argument("--root", type=Path, metavar="DIR", help="the lab's whole state folder, which is marked too")
     up.add_argument("--port", type=_number, default=DEFAULT_PORT, help=f"of replicas and Service ({DEFAULT_PORT})")
     up.add_argument(
         "--dns-order", choices=("address", "shuffled"), default="shuffled", help="order of A records (CoreDNS shuffles)"
@@ -76,6 +77,7 @@ def _up(arguments: argparse.Namespace) -> int:
     from grpc_lb_lab.local import envoy, preflight, session
     from grpc_lb_lab.local.state import StateFolder
     from grpc_lb_lab.local.wish import make_wish, needs, read_strategy, refuse_what_cannot_run
+    from grpc_lb_lab.own import state as own
 
     preflight.check_platform()
     preflight.check_numbers(arguments.replicas, arguments.port)
@@ -85,7 +87,11 @@ def _up(arguments: argparse.Namespace) -> int:
     wish = make_wish(strategy, arguments.replicas, arguments.dns_order)
     program = asdict(envoy.find_program()) if needs(strategy).envoy else None
     state = StateFolder(arguments.state)
+    state.refuse_foreign()
+    preflight.check_files(wish.replicas)
     preflight.check_memory(wish.replicas - _running_replicas(state))
+    if arguments.root:
+        own.claim_root(arguments.root)
     _, started = session.ensure(state, arguments.port, _say)
     try:
         result = session.connect(state).ask({"op": "up", "wish": asdict(wish), "envoy": program}, _say)
@@ -144,6 +150,7 @@ def _scale(arguments: argparse.Namespace) -> int:
     from grpc_lb_lab.local.state import StateFolder
 
     preflight.check_numbers(arguments.replicas, DEFAULT_PORT)
+    preflight.check_files(arguments.replicas)
     preflight.check_memory(arguments.replicas - _running_replicas(StateFolder(arguments.state)))
     return _print(_ask(arguments, {"op": "scale", "replicas": arguments.replicas}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -12,6 +13,12 @@ MOST_REPLICAS = 5_000
 
 _REPLICA_MB = 10
 """What a forked replica with its threads adds (measured: 8 MB)."""
+
+_REPLICA_FILES = 2
+"""Connections of the supervisor to a replica: one for its health, and at times one for its faults."""
+
+_BASE_FILES = 64
+"""The supervisor without replicas (measured: 17), one Envoy, one client."""
 
 _BASE_MB = 200
 """Supervisor, spawner, one Envoy and one client."""
@@ -41,6 +48,21 @@ def check_memory(more_replicas: int, meminfo: Path = Path("/proc/meminfo")) -> N
         raise LabError(
             f"{more_replicas} more replicas need about {needed_mb} MB of memory, {free_mb} MB are free: "
             f"at most {fit} would fit"
+        )
+
+
+def check_files(replicas: int, allowed: int | None = None) -> None:
+    """Raise ``LabError`` when a process may not have as many open files as a supervisor of ``replicas`` needs.
+
+    ``allowed`` is the limit that no process can raise by itself (default: that of this one).
+    """
+    if allowed is None:
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    needed = _BASE_FILES + replicas * _REPLICA_FILES
+    if allowed != resource.RLIM_INFINITY and allowed < needed:
+        raise LabError(
+            f"a process may have {allowed} open files here (ulimit -Hn), {replicas} replicas need {needed}: "
+            "raise the limit, or start fewer with lab_replicas"
         )
 
 

@@ -149,9 +149,10 @@ def end(state: StateFolder, patience_s: float = _END_TIMEOUT_S) -> bool:
     """End the lab of a state folder and remove what it left there. Returns whether there was anything.
 
     A supervisor that does not answer within ``patience_s`` is killed, and its processes with it. Raises ``LabError``
-    when processes stay even so.
+    when processes stay even so, ``UsageError`` when the folder is somebody else's.
     """
-    if not state.path.is_dir():
+    state.refuse_foreign()
+    if not state.path.is_dir() or not any(state.path.iterdir()):
         return False
     with contextlib.suppress(NotRunningError):
         _ask_to_end(state, patience_s)

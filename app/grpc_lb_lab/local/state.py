@@ -11,21 +11,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.own import marks
+from grpc_lb_lab.own import state as own
 
-SOCKET = "control.sock"
-_LOCK = "lock"
-_PROCESSES = "processes"
-_LOG = "supervisor.log"
-_FOLDERS = ("logs", "service", "load")
-_ENDPOINTS = "endpoints.json"
-_METRICS = "metrics.json"
-_FILES = (SOCKET, _LOG, _ENDPOINTS, _METRICS, _PROCESSES, _LOCK)
+SOCKET, _LOG, _ENDPOINTS, _METRICS, _PROCESSES, _LOCK = own.LOCAL_FILES
 
 
 class StateFolder:
@@ -66,14 +60,26 @@ class StateFolder:
         return self.path / "load"
 
     def create(self) -> None:
-        """Make the folder. Raises ``LabError`` when it cannot be made or written."""
+        """Make the folder and mark it as the lab's.
+
+        Raises ``UsageError`` when it is somebody else's, ``LabError`` when it cannot be made or written.
+        """
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for name in _FOLDERS:
-                (self.path / name).mkdir(exist_ok=True)
+            own.claim_local(self.path)
+            for name in own.LOCAL_FOLDERS:
+                marks.own_folder(self.path / name)
             os.close(self._open(_LOCK))
         except OSError as error:
             raise LabError(f"state folder {self.path} cannot be written: {error.strerror}") from error
+
+    def refuse_foreign(self) -> None:
+        """Raise ``UsageError`` when the folder is somebody else's, so that nothing in it may be touched."""
+        try:
+            reason = own.foreign_local(self.path)
+        except OSError as error:
+            raise LabError(f"state folder {self.path} cannot be read: {error.strerror}") from error
+        if reason:
+            raise UsageError(f"{self.path} {reason}: it is left as it is. Allowed: {marks.ALLOWED}")
 
     def take_lock(self, timeout_s: float = 0) -> int | None:
         """Take the supervisor's lock; None when another process keeps it for ``timeout_s``. Returns its descriptor."""
@@ -96,15 +102,18 @@ class StateFolder:
             return False
 
     def remove(self) -> bool:
-        """Remove all that a lab puts here, and the folder when nothing else is in it. Returns whether it was there."""
-        if not self.path.is_dir():
+        """Remove all that a lab puts here, and the folder when nothing else is in it. Returns whether it was there.
+
+        Raises as ``refuse_foreign`` does, and ``LabError`` for what cannot be removed.
+        """
+        self.refuse_foreign()
+        if not self.path.is_dir() or not any(self.path.iterdir()):
             return False
-        for name in _FOLDERS:
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in _FILES:
-            (self.path / name).unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+        # The mark goes last: what is left of a removal that was interrupted can still be told from somebody's files.
+        marks.remove(self.path, own.LOCAL_FILES, own.LOCAL_FOLDERS)
+        if not marks.release(self.path):
+            marks.remove(self.path, [marks.MARK])
+            marks.remove_empty(self.path)
         return True
 
     def _take(self, name: str, timeout_s: float) -> int | None:
@@ -124,7 +133,7 @@ class StateFolder:
             time.sleep(0.01)
 
     def _open(self, name: str) -> int:
-        return os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def tail(log: Path, lines: int = 5, since: int = 0) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.local import programs
@@ -17,14 +18,13 @@ from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.plan import Load
 from grpc_lb_lab.model.scenario import Course
-from grpc_lb_lab.settings import clusters, mesh, names, scenarios, values
+from grpc_lb_lab.settings import clusters, folders, mesh, names, scenarios, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
 from grpc_lb_lab.settings.values import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-    from pathlib import Path
 
 
 __all__ = ["Settings", "UsageError", "validate"]
@@ -135,6 +135,7 @@ def validate(
         course=course,
         istio=mesh.read(reader, repo),
     )
+    reader.problems += folders.foreign(Path(settings.state_dir), Path(settings.artifacts_dir))
     if reader.problems:
         raise UsageError("\n".join(dict.fromkeys(reader.problems)))
     return settings

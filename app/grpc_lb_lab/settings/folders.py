@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
+
+from grpc_lb_lab.own import artifacts, marks, state
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,14 +23,18 @@ def make_bundle(root: Path, name: str, now: datetime) -> Path:
     """Make ``<root>/<UTC time>-<name>`` and let ``latest`` point at it. Raises ``OSError``."""
     root.mkdir(parents=True, exist_ok=True)
     run = _unique(root, f"{now:%Y%m%dT%H%M%SZ}-{name}")
+    marks.claim(run)
     point_latest(root, run)
     return run
 
 
 def make_cell(run: Path, cell: Path) -> dict[str, str]:
-    """Make the folders of one cell and return all paths. What a broken try left there goes. Raises ``OSError``."""
-    if (run / cell).exists():
-        shutil.rmtree(run / cell)
+    """Make the folders of one cell and return all paths. What a broken try left there goes.
+
+    Raises ``OSError``, and ``LabError`` where something else than a cell is in the way.
+    """
+    artifacts.check_no_links(run, cell)
+    artifacts.empty_cell(run / cell)
     for folder in ("results", "logs"):
         (run / cell / folder).mkdir(parents=True)
     return {
@@ -39,6 +46,20 @@ def make_cell(run: Path, cell: Path) -> dict[str, str]:
         "plan": str(run / cell / "plan.json"),
         "inventory": str(run / cell / "results" / "inventory.json"),
     }
+
+
+def foreign(state_dir: Path, artifacts_dir: Path) -> list[str]:
+    """Return a message for each of the two folders that holds what is not the lab's and would be in its way."""
+    problems = []
+    try:
+        if reason := state.foreign_root(state_dir):
+            problems.append(f"lab_state_dir={state_dir}: it {reason}. Allowed: {marks.ALLOWED}")
+    except OSError as error:
+        problems.append(f"lab_state_dir={state_dir}: {error.strerror}. Allowed: {marks.ALLOWED}")
+    if reason := artifacts.foreign_latest(artifacts_dir):
+        allowed = "a folder without `latest`, or with the lab's link to its newest run"
+        problems.append(f"lab_artifacts_dir={artifacts_dir}: `latest` in it {reason}. Allowed: {allowed}")
+    return problems
 
 
 def _unique(root: Path, name: str) -> Path:
@@ -60,7 +81,12 @@ def unwritable(root: str, error: OSError) -> str:
 
 
 def point_latest(root: Path, run: Path) -> None:
-    """Let ``latest`` point at the run. The link is replaced in one step: readers see the old or the new one."""
+    """Let ``latest`` point at the run. The link is replaced in one step: readers see the old or the new one.
+
+    Raises ``FileExistsError`` for a ``latest`` that the lab did not make, and ``OSError``.
+    """
+    if reason := artifacts.foreign_latest(root):
+        raise FileExistsError(errno.EEXIST, reason, str(root / artifacts.LATEST))
     fresh = root / f".latest-{run.name}"
     fresh.symlink_to(run.name)
     try:
@@ -77,8 +103,8 @@ def write_json(path: Path, data: Any) -> None:
     fresh.replace(path)
 
 
-def copy_logs(state: Path, logs: Path) -> None:
-    """Copy every log of a state folder that ``logs`` does not hold yet. Raises ``OSError``."""
-    for log in [*state.glob("*.log"), *state.glob("logs/*.log")]:
+def copy_logs(folder: Path, logs: Path) -> None:
+    """Copy every log of a local lab's folder that ``logs`` does not hold yet. Raises ``OSError``."""
+    for log in [*folder.glob("*.log"), *folder.glob("logs/*.log")]:
         if not (logs / log.name).exists():
             shutil.copyfile(log, logs / log.name)

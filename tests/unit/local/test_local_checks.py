@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,14 @@ def test_memory_that_does_not_suffice_is_told_in_numbers(tmp_path: Path) -> None
     with pytest.raises(LabError, match="81 more replicas need about 1010 MB of memory, 1000 MB are free: at most 80"):
         preflight.check_memory(81, meminfo)
     preflight.check_memory(81, tmp_path / "none")
+
+
+def test_too_few_open_files_are_told_before_anything_starts() -> None:
+    preflight.check_files(5, 1024)
+    preflight.check_files(5, 74)
+    preflight.check_files(5_000, resource.RLIM_INFINITY)
+    with pytest.raises(LabError, match=r"may have 20 open files here .*, 5 replicas need 74: raise the limit"):
+        preflight.check_files(5, 20)
 
 
 def test_another_system_is_sent_to_kind(monkeypatch: pytest.MonkeyPatch) -> None:

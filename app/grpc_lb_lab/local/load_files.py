@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from grpc_lb_lab.local.addresses import (
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import ArtifactError, UsageError
 from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.own import marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,13 +52,25 @@ class LoadFolder:
         return self.logs / f"client-{index}.log"
 
     def prepare(self) -> None:
-        """Make the folders and remove earlier results, which would be counted again. Raises ``ArtifactError``."""
+        """Make the folders and remove the results of an earlier load, which would be counted again.
+
+        Raises ``ArtifactError``, and ``UsageError`` for files of these names that no load wrote.
+        """
+        inventory = self.results / "inventory.json"
         with _explained(self.results):
             self.results.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(parents=True, exist_ok=True)
-            for old in (*self.results.glob("client-*.json"), *self.logs.glob("client-*.log")):
-                old.unlink()
-            (self.results / "inventory.json").unlink(missing_ok=True)
+            of_an_older_version = _is_inventory(inventory)
+            results = [*self.results.glob("client-*.json"), *([inventory] if os.path.lexists(inventory) else [])]
+            for folder, old in ((self.results, results), (self.logs, [*self.logs.glob("client-*.log")])):
+                if not marks.is_inside(folder):
+                    if old and not of_an_older_version:
+                        raise UsageError(
+                            f"--results {self.results}: {old[0]} is there and of no load. Allowed: another folder"
+                        )
+                    marks.put(folder)
+            for path in (*results, *self.logs.glob("client-*.log")):
+                path.unlink(missing_ok=True)
 
     def write_inventory(self, inventory: dict[str, Any]) -> None:
         """Write ``inventory.json``. Raises ``ArtifactError``."""
@@ -79,6 +93,15 @@ class LoadFolder:
         path = self.logs / "dns.jsonl"
         with _explained(path):
             path.write_text("".join(json.dumps(to_dict(query)) + "\n" for query in queries), encoding="utf-8")
+
+
+def _is_inventory(path: Path) -> bool:
+    """Recognize the results of a version that set no marks."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8")) if marks.is_file(path) else None
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and {"cluster", "replicas", "versions"} <= data.keys()
 
 
 def read_plan(path: Path) -> Plan:

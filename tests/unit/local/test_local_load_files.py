@@ -51,8 +51,27 @@ def test_results_of_an_earlier_load_are_cleared_away_and_nothing_else(tmp_path: 
         (files.results / name).write_text("{}")
     files.client_log(3).write_text("progress 3 1/2\n")
     files.prepare()
-    assert [path.name for path in files.results.iterdir()] == ["notes.txt"]
-    assert list(files.logs.iterdir()) == []
+    assert sorted(path.name for path in files.results.iterdir()) == [".grpc-lb-lab", "notes.txt"]
+    assert [path.name for path in files.logs.iterdir()] == [".grpc-lb-lab"]
+
+
+@pytest.mark.parametrize("name", ["results/client-0.json", "results/inventory.json", "logs/client-3.log"])
+def test_somebodys_files_with_the_names_of_results_are_refused_and_stay(tmp_path: Path, name: str) -> None:
+    files = LoadFolder(tmp_path / "results")
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(UsageError, match=rf"--results {files.results}: {tmp_path / name} is there and of no load"):
+        files.prepare()
+    assert (tmp_path / name).read_text() == "{}"
+
+
+def test_results_of_a_version_without_marks_are_known(tmp_path: Path) -> None:
+    files = LoadFolder(tmp_path / "results")
+    files.results.mkdir()
+    files.result(0).write_text("{}")
+    files.write_inventory({"cluster": "local", "replicas": [], "versions": {}})
+    files.prepare()
+    assert not files.result(0).exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -77,7 +96,7 @@ def test_a_process_without_a_log_costs_nobody_elses(tmp_path: Path) -> None:
     files.prepare()
     (tmp_path / "echo.log").write_text("listening\n")
     files.keep_logs([tmp_path / "stopped-before-it-opened-its-own.log", tmp_path / "echo.log"])
-    assert [path.name for path in files.logs.iterdir()] == ["echo.log"]
+    assert [path.name for path in files.logs.iterdir() if path.suffix] == ["echo.log"]
 
 
 def test_progress_is_the_sum_of_each_clients_last_word(tmp_path: Path) -> None:

@@ -14,13 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dnslib
+import grpc
+from grpc_lb_lab import fault_token
 from grpc_lb_lab.local import session
 from grpc_lb_lab.local.state import StateFolder
+from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
+TOKEN = "what these labs know"
+
+
+def with_token() -> dict[str, str]:
+    """Return what a lab is started with: a token for faults that the tests know too."""
+    return os.environ | {fault_token.VARIABLE: TOKEN}
 
 
 def until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> Any:
@@ -59,11 +68,13 @@ class Lab:
 
     def run(self, command: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", "grpc_lb_lab", "local", command, "--state", self.state, *arguments]
-        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(line, cwd=ROOT, env=with_token(), capture_output=True, text=True, timeout=60, check=False)
 
     def start(self, command: str, *arguments: str | Path) -> subprocess.Popen[str]:
         line = [sys.executable, "-m", "grpc_lb_lab", "local", command, "--state", self.state, *arguments]
-        return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            line, cwd=ROOT, env=with_token(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     def do(self, command: str, *arguments: str | Path) -> dict[str, Any]:
         done = self.run(command, *arguments)
@@ -85,6 +96,12 @@ class Lab:
     def ready(self) -> dict[str, dict[str, Any]]:
         """The replicas that are ready, by UID."""
         return {replica["uid"]: replica for replica in self.status()["replicas"] if replica["ready"]}
+
+    def set_fault(self, replica: dict[str, Any], **fault: Any) -> None:
+        """Ask a replica for a fault as the lab does."""
+        with grpc.insecure_channel(f"{replica['ip']}:{self.status()['port']}") as channel:
+            stub, known = echo_pb2_grpc.EchoServiceStub(channel), fault_token.metadata(TOKEN)
+            stub.SetFault(echo_pb2.FaultRequest(**fault), timeout=5, metadata=known)
 
     def pids(self) -> list[int]:
         """The supervisor and everything under it."""

@@ -10,7 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import dnslib
+import grpc
+import pytest
 from grpc_lb_lab.local.addresses import BLOCKS, Block
+from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 from live_lab import Lab, alive, comm, kill, until
 
 
@@ -27,6 +30,17 @@ def test_a_killed_replica_is_replaced_by_another_and_dns_follows(lab: Lab) -> No
     assert answers == {replica["ip"] for replica in after.values()}
     kinds = [event["kind"] for event in lab.status()["events"] if victim["pod"] in event["detail"]]
     assert kinds == ["replica-started", "replica-ready", "kill", "replica-ended"]
+
+
+def test_a_fault_is_taken_from_the_lab_only(lab: Lab) -> None:
+    """Every user of the machine reaches its loopback addresses."""
+    lab.up(replicas=1)
+    replica = lab.status()["replicas"][0]
+    with grpc.insecure_channel(f"{replica['ip']}:50051") as channel, pytest.raises(grpc.RpcError) as caught:
+        echo_pb2_grpc.EchoServiceStub(channel).SetFault(echo_pb2.FaultRequest(crash=True), timeout=5)
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    lab.set_fault(replica, unready=True, for_ms=60_000)
+    until(lambda: not lab.ready(), "the lab's own fault is taken")
 
 
 def test_a_named_replica_is_the_one_that_is_killed(lab: Lab) -> None:

@@ -13,10 +13,8 @@ import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 import yaml
-from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 from live_lab import ROOT, Lab, until
 
 if TYPE_CHECKING:
@@ -122,10 +120,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         plan = make_plan(folder, "watched", duration_s=LOAD_S, rate_rps=400)
         load = lab.start("load", "--plan", plan, "--results", folder / "watched")
         until(lambda: prometheus.now("sum(grpc_client_requests_total) > 200"), "calls are seen", LOAD_S)
-        replica = lab.status()["replicas"][0]
-        with grpc.insecure_channel(f"{replica['ip']}:50051") as channel:
-            stub = echo_pb2_grpc.EchoServiceStub(channel)
-            stub.SetFault(echo_pb2.FaultRequest(fail_code="RESOURCE_EXHAUSTED", for_ms=800), timeout=5)
+        lab.set_fault(lab.status()["replicas"][0], fail_code="RESOURCE_EXHAUSTED", for_ms=800)
         _, errors = load.communicate(timeout=60)
         assert load.returncode == 0, errors
         time.sleep(2 * SCRAPE_S)  # the servers' last counts

@@ -6,14 +6,12 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 import yaml
 from grpc_lb_lab.model.data import from_dict
 from grpc_lb_lab.model.inventory import Inventory
 from grpc_lb_lab.model.plan import Plan
 from grpc_lb_lab.model.result import ClientResult
-from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 from grpc_lb_lab.report.build import build_report
 from live_lab import ROOT, Lab, alive, descendants, kill, until
 
@@ -75,19 +73,14 @@ def judged(shared: Lab, tmp_path: Path) -> Callable[..., Report]:
     return run
 
 
-def set_fault(lab: Lab, replica: dict[str, Any], **fault: Any) -> None:
-    with grpc.insecure_channel(f"{replica['ip']}:{lab.status()['port']}") as channel:
-        echo_pb2_grpc.EchoServiceStub(channel).SetFault(echo_pb2.FaultRequest(**fault), timeout=5)
-
-
 @pytest.fixture
 def hidden(shared: Lab) -> Iterator[None]:
     """One replica of the inventory is in no list of endpoints and in no DNS answer."""
     victim = next(iter(shared.ready().values()))
-    set_fault(shared, victim, unready=True, for_ms=120_000)
+    shared.set_fault(victim, unready=True, for_ms=120_000)
     until(lambda: len(shared.ready()) == REPLICAS - 1, "the replica is not ready any more")
     yield
-    set_fault(shared, victim)
+    shared.set_fault(victim)
     until(lambda: len(shared.ready()) == REPLICAS, "the replica is ready again")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
+from grpc_lb_lab import fault_token
 from grpc_lb_lab.client import names, turns
 from grpc_lb_lab.client.opened import LabChannel
 from grpc_lb_lab.client.replies import read_reply
@@ -60,7 +61,9 @@ class Probing:
         """Give the replica at ``address`` a fault, directly. Raises ``OSError`` when it does not take it."""
         async with grpc.aio.insecure_channel(f"ipv4:{address}", options=OPTIONS) as channel:
             try:
-                await echo_pb2_grpc.EchoServiceStub(channel).SetFault(fault, timeout=TIMEOUT_S)
+                await echo_pb2_grpc.EchoServiceStub(channel).SetFault(
+                    fault, timeout=TIMEOUT_S, metadata=fault_token.metadata(fault_token.own())
+                )
             except grpc.aio.AioRpcError as error:
                 raise OSError(f"the replica at {address} took no fault: {error.code().name}") from error
 

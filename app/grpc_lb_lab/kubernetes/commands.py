@@ -168,7 +168,7 @@ def _image(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
-    from grpc_lb_lab.kubernetes import istio, namespace, used
+    from grpc_lb_lab.kubernetes import gateway, istio, namespace, used
     from grpc_lb_lab.kubernetes.programs import say
 
     kubectl = _kubectl(arguments)
@@ -187,6 +187,8 @@ def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     injected = istio.check_injection(kubectl, proxy) if proxy else ""
     wanted = None if arguments.fresh else namespace.Wanted(arguments.strategy, digest)
     removed = namespace.clear(kubectl, wanted)
+    if "echo" not in removed:
+        gateway.close(kubectl)  # a load that was killed left it open
     # Removing the previous load is part of every run, so it is no change of the lab's state.
     return {"changed": created or "echo" in removed, "digest": digest, "istio_proxy": injected}
 

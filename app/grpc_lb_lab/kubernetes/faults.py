@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import grpc
 
+from grpc_lb_lab import fault_token
 from grpc_lb_lab.client.stats import OPTIONS
 from grpc_lb_lab.kubernetes.forward import forward
 from grpc_lb_lab.model.errors import LabError
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 # Each is a kubectl of its own; one for a server beyond these is opened when it is needed, a second later.
 MOST_OPEN = 20
 LIMIT_S = 5.0
+SECRET = "echo-faults"
 
 
 class FaultLines:
@@ -36,6 +40,7 @@ class FaultLines:
 
     def open(self, names: Iterable[str]) -> None:
         """Open lines to the pods of these names. Raises ``LabError`` when one cannot be opened."""
+        _ = self._token  # read now, so that no fault waits for it
         list(self._threads.map(self._channel, list(names)[:MOST_OPEN]))
 
     def ask(self, pod: str, request: echo_pb2.FaultRequest) -> None:
@@ -54,9 +59,15 @@ class FaultLines:
         self._stack.close()
         self._threads.shutdown(cancel_futures=True)
 
+    @functools.cached_property
+    def _token(self) -> str:
+        found = self._kubectl.run("get", "secret", SECRET, "--output=jsonpath={.data.token}")
+        return base64.b64decode(found).decode()
+
     def _ask(self, pod: str, request: echo_pb2.FaultRequest) -> None:
         channel = self._channels.get(pod) or self._threads.submit(self._channel, pod).result()
-        echo_pb2_grpc.EchoServiceStub(channel).SetFault(request, timeout=LIMIT_S)
+        headers = fault_token.metadata(self._token)
+        echo_pb2_grpc.EchoServiceStub(channel).SetFault(request, timeout=LIMIT_S, metadata=headers)
 
     def _channel(self, pod: str) -> grpc.Channel:
         address = self._stack.enter_context(forward(self._kubectl, f"pod/{pod}", self._port))

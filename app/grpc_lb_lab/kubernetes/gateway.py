@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 import urllib.request
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from grpc_lb_lab.kubernetes import outside
 from grpc_lb_lab.kubernetes.forward import forward
-from grpc_lb_lab.kubernetes.programs import say
+from grpc_lb_lab.kubernetes.programs import ProgramError, say
 from grpc_lb_lab.model.errors import LabError, UsageError
 
 if TYPE_CHECKING:
@@ -29,15 +30,38 @@ REMEDY = "Say how this machine reaches it with -e echo_gateway=ADDRESS or ADDRES
 
 
 def address(kubectl: Kubectl, wanted: str = "") -> str:
-    """Return ``IP:PORT`` where clients outside reach the gateway: its node's own address and the NodePort.
+    """Return ``IP:PORT`` where clients outside reach the gateway: its node's own address, and a NodePort until `close`.
 
-    ``wanted`` (``HOST`` or ``HOST:PORT``) takes the place of either. Raises ``UsageError`` for a name that has no
-    address, ``LabError`` when the gateway has no node yet.
+    ``wanted`` (``HOST`` or ``HOST:PORT``) takes the place of either; with a port, none is opened. Raises ``UsageError``
+    for a name that has no address, ``LabError`` when the gateway has no node yet.
     """
+    try:
+        return _address(kubectl, wanted)
+    except LabError:
+        close(kubectl)
+        raise
+
+
+def close(kubectl: Kubectl) -> None:
+    """Take the gateway's NodePort back, if there is one; whether that worked or not is only said."""
+    try:
+        done = kubectl.attempt("patch", "service", NAME, f"--patch={_type('ClusterIP')}")
+    except ProgramError as error:
+        say(f"the gateway's NodePort stays open: {error}")
+        return
+    if done.code != 0 and "NotFound" not in done.stderr:
+        say(f"the gateway's NodePort stays open: {done.reason}")
+
+
+def _type(name: str) -> str:
+    return json.dumps({"spec": {"type": name}})
+
+
+def _address(kubectl: Kubectl, wanted: str) -> str:
     host, _, port = wanted.partition(":")
     if not port:
-        ports = kubectl.get("service", NAME)["spec"]["ports"]
-        port = str(ports[0]["nodePort"])
+        opened = kubectl.run("patch", "service", NAME, f"--patch={_type('NodePort')}", "--output=json")
+        port = str(json.loads(opened)["spec"]["ports"][0]["nodePort"])
     if not host:
         found = kubectl.items("pods", f"--selector=app.kubernetes.io/component={NAME}")
         # The pod tells it, so this needs no right to look at nodes.

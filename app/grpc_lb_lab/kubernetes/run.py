@@ -76,6 +76,8 @@ def run(
             with contextlib.suppress(Exception):  # the error of the load is the one to tell
                 _write_inventory(files.inventory, _after(kubectl, script, plan, taken.result()))
             script.close()
+            if "gateway" in plan.strategy:
+                gateway.close(kubectl)
 
 
 def _send(

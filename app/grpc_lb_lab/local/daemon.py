@@ -16,6 +16,7 @@ import sys
 import time
 from typing import Any
 
+from grpc_lb_lab import fault_token
 from grpc_lb_lab.local import control
 from grpc_lb_lab.local.addresses import claim_block
 from grpc_lb_lab.local.fingerprint import fingerprint
@@ -45,6 +46,8 @@ def main(state_path: str, port: int, report_to: int) -> int:
         processes = state.take_processes(_OLD_PROCESSES_S)
         if processes is None:
             raise LabError(f"processes of the lab that ran in {state.path} do not end")
+        # Every user of this machine reaches the replicas' addresses; only the lab's own processes know this.
+        fault_token.make()
         spawner = fork_spawner(keep=processes, drop=[lock, report_to])
         asyncio.run(_supervise(state, lock, port, spawner, report_to))
     except (LabError, OSError) as error:

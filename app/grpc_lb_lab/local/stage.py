@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
+from grpc_lb_lab import fault_token
 from grpc_lb_lab.local.server_proxy import port_behind
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Replica
@@ -120,7 +121,7 @@ class LocalStage:
         async with grpc.aio.insecure_channel(f"ipv4:{member.ip}:{port}", options=_OPTIONS) as channel:
             service: Any = echo_pb2_grpc.EchoServiceStub(channel)
             try:
-                await service.SetFault(fault, timeout=_RPC_S)
+                await service.SetFault(fault, timeout=_RPC_S, metadata=fault_token.metadata(fault_token.own()))
             except grpc.aio.AioRpcError as error:
                 raise LabError(f"{member.pod} took no fault: {error.code().name}: {error.details()}") from error
 

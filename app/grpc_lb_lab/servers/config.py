@@ -16,7 +16,8 @@ class EchoConfig:
     ``listen`` is ``ADDRESS:PORT``. Empty ``pod``, ``uid`` and ``ip`` come from POD_NAME, POD_UID and POD_IP, else from
     the host name, a random UUID and the listen address. ``drain_delay_s`` is the time between NOT_SERVING and GOAWAY,
     ``grace_s`` the time that calls in flight get after it. ``work_ms``: how long each call takes. ``metrics`` is where
-    Prometheus may ask (``ADDRESS:PORT``), empty: nowhere.
+    Prometheus may ask (``ADDRESS:PORT``), empty: nowhere. Whoever asks for a fault must know ``fault_token``; empty:
+    the one in LAB_FAULT_TOKEN, and without that no fault is taken.
     """
 
     listen: str
@@ -32,6 +33,7 @@ class EchoConfig:
     grace_s: float = 5.0
     work_ms: int = 0
     metrics: str = ""
+    fault_token: str = ""
 
 
 @dataclass(frozen=True)

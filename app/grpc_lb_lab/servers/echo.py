@@ -17,6 +17,7 @@ from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from grpc_lb_lab import fault_token
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2  # noqa: F401  reflection answers from the descriptors this registers
 from grpc_lb_lab.servers import others
@@ -93,7 +94,8 @@ def start(config: EchoConfig, service_class: type[EchoService] = EchoService) ->
     )
     accepted = AcceptedConnections(min(server_ids() - known))
     identity = identify(config)
-    service = service_class(identity, Counters(), accepted, config.work_ms / 1000)
+    token = config.fault_token or fault_token.own()
+    service = service_class(identity, Counters(), accepted, config.work_ms / 1000, token)
     health_service = HealthServicer()
     health_service.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
 

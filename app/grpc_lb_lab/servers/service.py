@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import grpc
 from google.protobuf.message import DecodeError
 
+from grpc_lb_lab import fault_token
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 from grpc_lb_lab.servers import signals
 from grpc_lb_lab.servers.faults import FOR_MOST_MS, Fault, Faults
@@ -81,9 +82,14 @@ class EchoService:
         counters: Counters,
         accepted: AcceptedConnections | None = None,
         work_s: float = 0.0,
+        token: str = "",
     ) -> None:
-        """Answer as ``identity``, each call after ``work_s``; without ``accepted`` the stats name no connections."""
+        """Answer as ``identity``, each call after ``work_s``; without ``accepted`` the stats name no connections.
+
+        Faults are taken from those who know ``token``; empty: from nobody.
+        """
         self.counters = counters
+        self._token = token
         self._work_s = work_s
         self.handled = Handled([ECHO, ECHO_STREAM, STATS, SET_FAULT, *OTHERS.values()])
         self.faults = Faults()
@@ -176,9 +182,12 @@ class EchoService:
         return reply
 
     def set_fault(self, request: echo_pb2.FaultRequest, context: grpc.ServicerContext) -> echo_pb2.FaultReply:
-        """``SetFault``: from the reply on, this replica has the fault."""
+        """``SetFault``: from the reply on, this replica has the fault, if the caller knows the lab's token."""
         began = clock()
         self.handled.begin(SET_FAULT)
+        if not fault_token.is_among(context.invocation_metadata(), self._token):
+            self.handled.end(SET_FAULT, "PERMISSION_DENIED", clock() - began)
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "faults are taken from the lab only, which has a token")
         fault = Fault(request.unready, request.delay_ms / 1000, request.fail_code, request.service)
         problem = fault.problem()
         if request.for_ms > FOR_MOST_MS:

@@ -126,6 +126,17 @@ prometheus.io/path: /metrics
 {{- if eq (int .Values.port) 50061 }}50062{{ else }}50061{{ end }}
 {{- end }}
 
+{{/* The Secret with the token of those who may ask a server for a fault. */}}
+{{- define "grpc-echo.faultSecret" -}}
+echo-faults
+{{- end }}
+
+{{/* That token, for who asks and who is asked; app/grpc_lb_lab/fault_token.py has the same name. */}}
+{{- define "grpc-echo.faultToken" -}}
+- name: LAB_FAULT_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ include "grpc-echo.faultSecret" . }}, key: token}}
+{{- end }}
+
 {{/* Arguments of the server that the strategy's `server` asks for. */}}
 {{- define "grpc-echo.serverArgs" -}}
 {{- $server := .Values.server | default dict }}
@@ -167,7 +178,7 @@ What is no value of the chart's own comes from the strategy file.
 {{- range list "requests" "duration_s" "rate_rps" }}
 {{- if not (hasKey $load .) }}{{ $_ := set $load . nil }}{{ end }}
 {{- end }}
-{{- $strategy := omit .Values "part" "replicas" "port" "digest" "images" "resources" "drain" "plan" "loadLimitS" "clusterDns" "global" }}
+{{- $strategy := omit .Values "part" "replicas" "port" "digest" "images" "resources" "drain" "plan" "loadLimitS" "clusterDns" "faultToken" "global" }}
 {{- merge (dict "load" $load "strategy" $strategy "course" nil) .Values.plan | toPrettyJson }}
 {{- end }}
 

@@ -27,7 +27,7 @@ def strategies() -> dict[str, dict[str, Any]]:
 def render(strategy: dict[str, Any], part: str, **values: Any) -> dict[str, str]:
     """Return template to manifest for one release of a strategy; templates that make nothing are left out."""
     replicas = strategy["strategy"].get("replicas", 5)
-    given = {**strategy, "part": part, "replicas": replicas, **values}
+    given = {**strategy, "part": part, "replicas": replicas, "faultToken": "a token", **values}
     manifests = helm_python.Chart.load(CHART).render(given, name=RELEASES[part], namespace="grpc-lb-lab")
     return {name.split("/templates/")[1]: text for name, text in sorted(manifests.items()) if text.strip()}
 

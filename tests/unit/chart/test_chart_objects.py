@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import chart_render
 import kubernetes_validate
 import pytest
+import yaml
+from grpc_lb_lab import fault_token
+from grpc_lb_lab.kubernetes.faults import SECRET
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.plan import Load, Plan
 from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
@@ -303,10 +307,52 @@ def test_a_gateway_is_reached_from_outside_and_knows_the_replicas(name: str, pro
     assert container["command"][0] == program
     assert f"/etc/gateway/{next(iter(config))}" in container["command"]
     service = one(objects, "Service", "gateway")["spec"]
-    assert (service["type"], [item["name"] for item in service["ports"]]) == ("NodePort", ["grpc"])
+    assert (service["type"], [item["name"] for item in service["ports"]]) == ("ClusterIP", ["grpc"])
     assert service["selector"].items() <= pod["metadata"]["labels"].items()
     # nginx counts every request, also one for its status page; the report compares that count.
     assert ("httpGet" in container["readinessProbe"]) is (program != "nginx")
+
+
+@pytest.mark.parametrize("name", ["gateway", "gateway-nginx", "gateway-haproxy"])
+def test_a_gateway_leads_to_the_echo_methods_only(name: str) -> None:
+    text = next(iter(one(chart_render.objects(STRATEGIES[name], "servers"), "ConfigMap", "gateway")["data"].values()))
+    assert ("prefix: /}" in text, "deny_status 404" in text, "return 404" in text) == (
+        False,
+        name == "gateway-haproxy",
+        name == "gateway-nginx",
+    )
+
+
+@pytest.mark.parametrize("name", ["service", "envoy-resilient"])
+def test_servers_and_probes_know_the_token_for_faults_and_nobody_else_is_told(name: str) -> None:
+    objects = {part: chart_render.objects(STRATEGIES[name], part, faultToken="t0ken") for part in ("servers", "load")}
+    secret = one(objects["servers"], "Secret")
+    assert base64.b64decode(secret["data"]["token"]) == b"t0ken"
+    told = {"name": fault_token.VARIABLE, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": "token"}}}
+    assert secret["metadata"]["name"] == SECRET
+    server = one(objects["servers"], "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    client = one(objects["load"], "Job")["spec"]["template"]["spec"]["containers"][0]
+    assert told in server["env"]
+    assert (told in client["env"]) is ("probes" in STRATEGIES[name]["client"])
+    assert "t0ken" not in json.dumps(objects)
+
+
+def test_a_token_that_nobody_gave_is_another_one_each_time() -> None:
+    found = {
+        one(chart_render.objects(STRATEGIES["service"], "servers", faultToken=""), "Secret")["data"]["token"]
+        for _ in range(2)
+    }
+    assert len(found) == 2
+    assert min(len(base64.b64decode(token)) for token in found) == 32
+
+
+@pytest.mark.parametrize(("name", "part"), CASES)
+def test_an_envoy_can_be_looked_at_and_not_changed(name: str, part: str) -> None:
+    for item in chart_render.objects(STRATEGIES[name], part):
+        texts = item.get("data", {}).values() if item["kind"] == "ConfigMap" else ()
+        for config in (yaml.safe_load(text) for text in texts if "\nadmin:\n" in text):
+            paths = [next(iter(path.values())) for path in config["admin"]["allow_paths"]]
+            assert paths == ["/ready", "/stats", "/clusters", "/config_dump"]
 
 
 def test_a_changed_proxy_file_makes_new_pods() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc_lb_lab.kubernetes import gateway
+from grpc_lb_lab.kubernetes.programs import Done
 from grpc_lb_lab.kubernetes.run import used
 from grpc_lb_lab.model.errors import LabError, UsageError
 
@@ -20,30 +22,43 @@ class FakeKubectl:
 
     def __init__(self, host: str = "10.1.1.1") -> None:
         self.host = host
+        self.type = "ClusterIP"
 
-    def get(self, *_: str) -> dict[str, Any]:
-        return {"spec": {"ports": [{"nodePort": 31234}]}}
+    def run(self, *words: str) -> str:
+        self.attempt(*words)
+        return json.dumps({"spec": {"ports": [{"nodePort": 31234}]}})
+
+    def attempt(self, *words: str) -> Done:
+        assert words[:3] == ("patch", "service", "gateway")
+        self.type = json.loads(words[3].removeprefix("--patch="))["spec"]["type"]
+        return Done(0, "", "")
 
     def items(self, *_: str) -> list[dict[str, Any]]:
         return [{"status": {"hostIP": self.host} if self.host else {}}]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("wanted", "found", "kind"),
     [
-        ("", "10.1.1.1:31234"),
-        ("10.2.2.2", "10.2.2.2:31234"),
-        ("10.2.2.2:443", "10.2.2.2:443"),
-        ("localhost:8443", "127.0.0.1:8443"),
+        ("", "10.1.1.1:31234", "NodePort"),
+        ("10.2.2.2", "10.2.2.2:31234", "NodePort"),
+        ("10.2.2.2:443", "10.2.2.2:443", "ClusterIP"),
+        ("localhost:8443", "127.0.0.1:8443", "ClusterIP"),
     ],
 )
-def test_address(wanted: str, found: str) -> None:
-    assert gateway.address(FakeKubectl(), wanted) == found  # type: ignore[arg-type]
+def test_address_and_the_port_that_is_opened_for_it_and_closed_again(wanted: str, found: str, kind: str) -> None:
+    kubectl = FakeKubectl()
+    assert gateway.address(kubectl, wanted) == found  # type: ignore[arg-type]
+    assert kubectl.type == kind
+    gateway.close(kubectl)  # type: ignore[arg-type]
+    assert kubectl.type == "ClusterIP"
 
 
 def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = FakeKubectl("")
     with pytest.raises(LabError, match="has no node"):
-        gateway.address(FakeKubectl(""))  # type: ignore[arg-type]
+        gateway.address(nowhere)  # type: ignore[arg-type]
+    assert nowhere.type == "ClusterIP", "nobody will come, so nothing stays open"
 
     def unknown(host: str) -> str:
         raise socket.gaierror(-2, f"no {host}")

@@ -249,7 +249,7 @@ def test_a_rollout_that_never_ends_does_not_go_on_for_ever(
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[echo.EchoServer]:
     """A real server to which every port-forward leads."""
-    running = echo.start(EchoConfig(listen="127.0.0.1:0", pod="e-1", uid="uid-e-1"))
+    running = echo.start(EchoConfig(listen="127.0.0.1:0", pod="e-1", uid="uid-e-1", fault_token="the Secret's"))
 
     @contextmanager
     def forward(_kubectl: Kubectl, target: str, _port: int) -> Iterator[str]:
@@ -258,6 +258,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[echo.EchoServer]:
         yield f"127.0.0.1:{running.port}"
 
     monkeypatch.setattr(faults, "forward", forward)
+    monkeypatch.setattr(faults.FaultLines, "_token", "the Secret's")
     yield running
     running.server.stop(0).wait()
 

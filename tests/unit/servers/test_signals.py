@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from grpc_lb_lab import fault_token
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 from grpc_lb_lab.servers import signals
 
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[subprocess.Popen[bytes], echo_pb2_grpc.EchoServiceStub]]:
+def server(ask_fault) -> Iterator[tuple[subprocess.Popen[bytes], echo_pb2_grpc.EchoServiceStub, Any]]:
     port = 20000 + os.getpid() % 20000
     line = [sys.executable, "-m", "grpc_lb_lab", "server", f"--listen=127.0.0.1:{port}"]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = os.environ | {fault_token.VARIABLE: ask_fault.token}
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
             stub = echo_pb2_grpc.EchoServiceStub(channel)
             stub.Echo(echo_pb2.EchoRequest(), wait_for_ready=True, timeout=20)
-            yield process, stub
+            yield process, stub, ask_fault(channel)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -41,14 +43,14 @@ def state(pid: int) -> str:
 
 
 def test_a_crash_is_answered_and_then_is_a_real_sigkill(server) -> None:
-    process, stub = server
-    stub.SetFault(echo_pb2.FaultRequest(crash=True), timeout=5)
+    process, _, set_fault = server
+    set_fault(crash=True)
     assert process.wait(5) == -signal.SIGKILL
 
 
 def test_a_stop_is_answered_then_nothing_is_until_it_is_over(server) -> None:
-    process, stub = server
-    stub.SetFault(echo_pb2.FaultRequest(stop_ms=3000), timeout=5)
+    process, stub, set_fault = server
+    set_fault(stop_ms=3000)
     stopped_at = time.monotonic()
     os.waitid(os.P_PID, process.pid, os.WSTOPPED)
     with pytest.raises(grpc.RpcError) as caught:
@@ -60,9 +62,9 @@ def test_a_stop_is_answered_then_nothing_is_until_it_is_over(server) -> None:
 
 
 def test_a_stop_that_would_last_too_long_is_refused(server) -> None:
-    _, stub = server
+    _, _, set_fault = server
     with pytest.raises(grpc.RpcError) as caught:
-        stub.SetFault(echo_pb2.FaultRequest(stop_ms=120_001), timeout=5)
+        set_fault(stop_ms=120_001)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "stop_ms" in caught.value.details()
 

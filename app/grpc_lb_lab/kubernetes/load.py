@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.events.telling import Telling
 from grpc_lb_lab.kubernetes import pods
 from grpc_lb_lab.kubernetes.programs import end, say
 from grpc_lb_lab.kubernetes.rollout import patience
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grpc_lb_lab.kubernetes.programs import Kubectl
+    from grpc_lb_lab.model.plan import Load
 
 SELECTOR = "app.kubernetes.io/instance=load,app.kubernetes.io/part-of=grpc-lb-lab"
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -33,7 +35,7 @@ LOG_LIMIT_S = 10.0
 # A client that neither progresses nor ends is not believed for longer; its own calls have deadlines of seconds.
 STALL_LIMIT_S = 60.0
 _PREFIX = re.compile(r"^\[pod/(?P<pod>[^/]+)/[^\]]+\] ")
-_PROGRESS = re.compile(r"progress (\d+) (\d+)(?:/(\d+))?$")
+_PROGRESS = re.compile(r"progress (\d+) (\d+)(?:/\d+)?$")
 
 
 @dataclass
@@ -48,7 +50,6 @@ class Following:
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     done: dict[int, int] = field(default_factory=dict)
-    total: dict[int, int] = field(default_factory=dict)
     alive_at: float = field(default_factory=time.monotonic)
     on_live: Callable[[str], None] = lambda _: None
 
@@ -77,8 +78,8 @@ class Following:
         self.lines.append(line)
         found = _PROGRESS.match(text)
         if found:
-            index, done, total = (int(group or 0) for group in found.groups())
-            self.done[index], self.total[index] = done, total
+            index, done = map(int, found.groups())
+            self.done[index] = done
 
     @staticmethod
     def succeeded(pod: pods.Pod) -> bool:
@@ -97,11 +98,11 @@ class Following:
         """Every client has ended well."""
         return sum(self.succeeded(pod) for pod in self.known.values()) >= self.clients
 
-    def words(self) -> str:
-        """Say how far the load is."""
-        total = sum(self.total.values())
-        of = f" of {total}" if total else ""
-        return f"{sum(self.done.values())}{of} calls" if self.done else ""
+    @property
+    def calls(self) -> int:
+        """Calls that have ended so far: what a client's result says, or the last that it told."""
+        told = self.done | {index: int(result.get("requests", 0)) for index, result in self.results.items()}
+        return sum(told.values())
 
 
 def _has_started(pod: pods.Pod) -> bool:
@@ -111,36 +112,36 @@ def _has_started(pod: pods.Pod) -> bool:
 
 def follow(
     kubectl: Kubectl,
-    clients: int,
+    asked: Load,
     limit_s: float,
     *,
     check: Callable[[], None] = lambda: None,
     on_start: Callable[[list[pods.Pod]], None] = lambda _: None,
     on_live: Callable[[str], None] = lambda _: None,
 ) -> Following:
-    """Watch ``clients`` pods until all have ended well, and return what they said.
+    """Watch the pods of the clients until all have ended well, and return what they said.
 
     ``on_start`` is called once, with the pods, when all of them run; ``on_live`` with each line of the live feed;
     ``check`` again and again, to raise ``LabError`` when the load shall end. So do the first pod that is lost or cannot
     start, a minute in which nothing moves, and ``limit_s`` seconds.
     """
-    state, events = Following(clients, on_live=on_live), queue.Queue[tuple[str, Any]]()
+    state, events = Following(asked.clients, on_live=on_live), queue.Queue[tuple[str, Any]]()
+    telling = Telling(asked, say)
     watch = kubectl.start("get", "pods", f"--selector={SELECTOR}", "--watch", "--output-watch-events", "--output=json")
     threading.Thread(target=_read_objects, args=(watch, events), daemon=True).start()
     logs: subprocess.Popen[str] | None = None
-    started_at, since, said = time.monotonic(), dict[str, float](), ""
+    started_at, since = time.monotonic(), dict[str, float]()
     try:
         while not state.finished:
             _drain(events, state)
             check()
             since = _check(state, since, limit_s, time.monotonic() - started_at)
             if logs is None and state.started:
-                logs = _follow_logs(kubectl, clients, events)
+                logs = _follow_logs(kubectl, asked.clients, events)
                 on_start(list(state.known.values()))
-            if state.words() != said:
-                said = state.words()
-                say(said)
+            telling.see(state.calls)
         _finish(kubectl, state, events, logs)
+        telling.end(state.calls)
     except LabError as error:
         raise LabError(f"{error}{last_words(kubectl, state.known.values())}") from error
     finally:

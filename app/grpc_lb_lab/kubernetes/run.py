@@ -113,9 +113,7 @@ def _follow(
             pool.submit(collect.envoy, kubectl, clients, files.logs)
 
     try:
-        following = load.follow(
-            kubectl, plan.load.clients, limit_s, check=check, on_start=started, on_live=script.see_line
-        )
+        following = load.follow(kubectl, plan.load, limit_s, check=check, on_start=started, on_live=script.see_line)
     except BaseException:
         # Clients that go on would disturb the next run; their logs are read before the pods go.
         collect.collect(kubectl, files.logs)

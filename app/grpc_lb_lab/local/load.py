@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grpc_lb_lab.events.telling import Telling
 from grpc_lb_lab.local import edge, envoy
 from grpc_lb_lab.local.addresses import ADMIN_PORT, METRICS_PORT, SIDECAR_PORT, Block
 from grpc_lb_lab.local.load_files import LoadFolder, client_plan, progress
@@ -65,7 +66,7 @@ class Load:
     _clients: list[Process] = field(default_factory=list)
     _edge: dict[str, Process] = field(default_factory=dict)
     _gateway: edge.Gateway | None = None
-    _said_at: float = 0.0
+    _looked_at: float = 0.0
 
     async def run(self) -> None:
         """Run the load to its end. Raises ``LabError`` naming what broke; partial results stay where they are.
@@ -73,6 +74,7 @@ class Load:
         However it ends, also when cancelled, none of its processes is left.
         """
         needed = needs(self.plan.strategy)
+        self._telling = Telling(self.plan.load, self.say)
         try:
             if needed.sidecar:
                 await self._start_proxies()
@@ -207,12 +209,11 @@ class Load:
             raise LabError(f"{name} (pid {process.pid}) ended well but wrote no result {self.files.result(index)}")
 
     def _say_progress(self) -> None:
-        if time.monotonic() - self._said_at < _PROGRESS_EVERY_S:
+        if time.monotonic() - self._looked_at < _PROGRESS_EVERY_S:
             return
-        self._said_at = time.monotonic()
-        done, total = progress(self.files.client_log(index) for index in range(len(self._clients)))
-        if done:
-            self.say(f"{done:,} of {total:,} calls" if total else f"{done:,} calls")
+        self._looked_at = time.monotonic()
+        done, _ = progress(self.files.client_log(index) for index in range(len(self._clients)))
+        self._telling.see(done)
 
     async def _end(self) -> None:
         """End what is left; clients first, since a client whose proxy goes away would count errors."""

@@ -243,9 +243,10 @@ def test_lines_of_the_log() -> None:
     state.see_line("[pod/load-0-abc/client] progress 0 10/500")
     state.see_line("[pod/load-1-def/client] progress 1 20/500")
     state.see_line("[pod/load-0-abc/client] progress 0 30/500")
-    assert state.words() == "50 of 1000 calls"
-    state.see_line(f"[pod/load-1-def/client] {load.RESULT}" + json.dumps({"index": 1, "ok": 500}))
-    assert state.results == {1: {"index": 1, "ok": 500}}
+    assert state.calls == 50
+    state.see_line(f"[pod/load-1-def/client] {load.RESULT}" + json.dumps({"index": 1, "requests": 500}))
+    assert state.results == {1: {"index": 1, "requests": 500}}
+    assert state.calls == 530, "the result is newer than the last line"
     assert not any(load.RESULT in line for line in state.lines)
 
 

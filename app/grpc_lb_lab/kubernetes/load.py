@@ -30,6 +30,7 @@ SELECTOR = "app.kubernetes.io/instance=load,app.kubernetes.io/part-of=grpc-lb-la
 INDEX = "batch.kubernetes.io/job-completion-index"
 RESULT = "LB-LAB-RESULT "
 LOOK_S = 0.2
+LOOK_AT_EVENTS_S = 2.0
 # From the last pod's end to the end of its log.
 LOG_LIMIT_S = 10.0
 # A client that neither progresses nor ends is not believed for longer; its own calls have deadlines of seconds.
@@ -42,7 +43,7 @@ _PROGRESS = re.compile(r"progress (\d+) (\d+)(?:/\d+)?$")
 class Following:
     """What is known of a load that runs. ``results`` is keyed by client index; ``lines`` is the clients' log.
 
-    ``on_live`` gets the lines of the live feed, which are kept nowhere else.
+    ``on_live`` gets the lines of the live feed, which are kept nowhere else. ``refused``: why clients have no pod.
     """
 
     clients: int
@@ -50,6 +51,7 @@ class Following:
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     done: dict[int, int] = field(default_factory=dict)
+    refused: str = ""
     alive_at: float = field(default_factory=time.monotonic)
     on_live: Callable[[str], None] = lambda _: None
 
@@ -131,11 +133,15 @@ def follow(
     threading.Thread(target=_read_objects, args=(watch, events), daemon=True).start()
     logs: subprocess.Popen[str] | None = None
     started_at, since = time.monotonic(), dict[str, float]()
+    look_at = started_at + LOOK_AT_EVENTS_S
     try:
         while not state.finished:
             _drain(events, state)
             check()
-            since = _check(state, since, limit_s, time.monotonic() - started_at)
+            now = time.monotonic()
+            if len(state.known) < state.clients and now >= look_at:
+                state.refused, look_at = _refused(kubectl), now + LOOK_AT_EVENTS_S
+            since = _check(state, since, limit_s, now - started_at)
             if logs is None and state.started:
                 logs = _follow_logs(kubectl, asked.clients, events)
                 on_start(list(state.known.values()))
@@ -171,6 +177,7 @@ def _check(state: Following, since: dict[str, float], limit_s: float, elapsed_s:
     """Return since when each problem stands. Raises ``LabError`` for one that stays, and for time run out."""
     now = time.monotonic()
     problems = {problem for pod in state.known.values() if (problem := pods.problem(pod))}
+    problems |= {state.refused} if state.refused and len(state.known) < state.clients else set()
     since = {problem: since.get(problem, now) for problem in problems}
     for problem, first_seen in sorted(since.items()):
         if now - first_seen >= patience(problem):
@@ -180,6 +187,15 @@ def _check(state: Following, since: dict[str, float], limit_s: float, elapsed_s:
     if elapsed_s > limit_s:
         raise LabError(f"the load was not done after {limit_s:.0f} s{_states(state)}")
     return since
+
+
+def _refused(kubectl: Kubectl) -> str:
+    """Why the cluster made no pod for a client: only the events of the Job tell, and older Jobs had its name."""
+    job = kubectl.attempt("get", "job", "load", "--output=jsonpath={.metadata.uid}")
+    of_it = f"--field-selector=involvedObject.uid={job.stdout.strip()},reason=FailedCreate"
+    done = kubectl.attempt("get", "events", of_it, "--output=json")
+    found = json.loads(done.stdout)["items"] if job.stdout and done.code == 0 else []
+    return pods.refusal("load", found[-1].get("message", "")) if found else ""
 
 
 def _states(state: Following) -> str:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.kubernetes import pods
 from grpc_lb_lab.kubernetes.programs import Kubectl, ProgramError, attempt, say
 from grpc_lb_lab.model.errors import LabError
 
@@ -226,11 +227,17 @@ def clear(kubectl: Kubectl, wanted: Wanted | None, *, wait: bool = False) -> lis
 
 
 def _is(kubectl: Kubectl, release: dict[str, Any], wanted: Wanted) -> bool:
-    """Tell whether the installed servers are the wanted ones: same strategy, same chart and image, not half-made."""
+    """Tell whether the installed servers are the wanted ones: same strategy, same chart and image, not half-made.
+
+    A Deployment whose pods were refused tries again ever more rarely, after minutes in the end; a new one, at once.
+    """
     if release["status"] != "deployed":
         return False
     done = kubectl.attempt("get", "deployment", "echo", "--output=json")
-    metadata = json.loads(done.stdout)["metadata"] if done.code == 0 else {}
+    deployment = json.loads(done.stdout) if done.code == 0 else {"metadata": {}}
+    if pods.refused(deployment):
+        return False
+    metadata = deployment["metadata"]
     strategy = metadata.get("labels", {}).get("grpc-lb-lab/strategy")
     return (strategy, metadata.get("annotations", {}).get(DIGEST)) == (wanted.strategy, wanted.digest)
 

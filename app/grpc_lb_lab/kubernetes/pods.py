@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from grpc_lb_lab.model.inventory import Replica
@@ -11,6 +12,8 @@ Pod = dict[str, Any]
 # Reasons of a waiting container that do not go away by waiting. The first two come back and forth while kubelet tries.
 UNPULLABLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 BROKEN = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff")
+
+_ATTEMPT = re.compile(r'^(Error creating: )?(pods "[^"]*" is )?')
 
 
 def name(pod: Pod) -> str:
@@ -62,6 +65,19 @@ def problem(pod: Pod) -> str:
         if words:
             return f"pod {name(pod)}, container {container['name']}: {words}"
     return _unschedulable(pod)
+
+
+def refused(deployment: dict[str, Any]) -> str:
+    """Say in words why the cluster makes no further pod for a Deployment (a quota, a policy), or nothing."""
+    for item in deployment.get("status", {}).get("conditions", []):
+        if item["type"] == "ReplicaFailure" and item["status"] == "True":
+            return refusal(str(deployment["metadata"]["name"]), item.get("message", ""))
+    return ""
+
+
+def refusal(owner: str, message: str) -> str:
+    """Say what the cluster said when it refused a pod of ``owner``, without the name that each attempt makes up."""
+    return f"the cluster makes no further pod for {owner}: {_short(_ATTEMPT.sub('', message))}"
 
 
 def culprit(pod: Pod) -> str:

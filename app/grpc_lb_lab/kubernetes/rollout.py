@@ -47,6 +47,8 @@ def wait(
             say(f"{ready} of {replicas} servers are ready")
             said = ready
         problems = {problem for pod in [*servers, *beside] if (problem := pods.problem(pod))}
+        # Nothing is wrong with a pod that was never made: a quota or a policy forbids it, and the Deployment says so.
+        problems |= {problem for item in objects if item["kind"] == "Deployment" and (problem := pods.refused(item))}
         since = {problem: since.get(problem, clock()) for problem in problems}
         for problem, first_seen in sorted(since.items()):
             if clock() - first_seen >= patience(problem):

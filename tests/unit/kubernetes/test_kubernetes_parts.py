@@ -241,6 +241,17 @@ def test_only_servers_that_are_wanted_stay(
     assert len([call for call in calls() if "uninstall echo" in call]) == len(removed)
 
 
+def test_servers_that_were_refused_are_made_anew(program: Program, calls: Calls) -> None:
+    """Their ReplicaSet tries again after minutes only, also when the quota was lifted."""
+    found = json.loads(deployed("envoy", "d1").split("'")[1])
+    condition = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+    found |= {"status": {"conditions": [condition]}}
+    found["metadata"]["name"] = "echo"
+    program("helm", helm("grpc-echo-0.1.0", "deployed"))
+    program("kubectl", f"echo '{json.dumps(found)}'")
+    assert namespace.clear(Kubectl("ns"), WANTED) == ["echo"]
+
+
 def test_a_comparison_takes_new_servers_for_every_cell(program: Program, calls: Calls) -> None:
     program("helm", helm("grpc-echo-0.1.0", "deployed"))
     program("kubectl", deployed("envoy", "d1"))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc_lb_lab.kubernetes import load, pods, rollout
-from grpc_lb_lab.kubernetes.programs import Done
+from grpc_lb_lab.kubernetes.programs import Done, Kubectl
 from grpc_lb_lab.kubernetes.run import with_newcomers
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Inventory, Replica
+from grpc_lb_lab.model.plan import Load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 def make(name: str, *, ready: bool = True, ip: str = "10.0.0.1", **status: Any) -> pods.Pod:
@@ -181,6 +186,47 @@ def test_wait_gives_up_with_a_reason(pod: pods.Pod, message: str, monkeypatch: p
     with pytest.raises(LabError) as error:
         rollout.wait(FakeKubectl([pod]), 2, 60, clock=ticking(1))  # type: ignore[arg-type]
     assert str(error.value).startswith(message)
+
+
+QUOTA = "forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1"
+
+
+def test_pods_that_a_quota_forbids_are_named_though_no_pod_has_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "POLL_S", 0)
+
+    def looks() -> Iterator[list[dict[str, Any]]]:
+        for attempt in itertools.count():  # each attempt makes up another name
+            item = deployment(updatedReplicas=1, replicas=1)
+            item["metadata"]["name"] = "echo"
+            message = f'pods "echo-7d4b-{attempt}" is {QUOTA}'
+            item["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": message}]
+            yield [item, make("e-1")]
+
+    kubectl, seen = FakeKubectl([]), looks()
+    kubectl.items = lambda *_: next(seen)  # type: ignore[method-assign]
+    with pytest.raises(LabError) as error:
+        rollout.wait(kubectl, 2, 120, clock=ticking(0.5))  # type: ignore[arg-type]
+    assert str(error.value) == f"the servers do not start: the cluster makes no further pod for echo: {QUOTA}"
+
+
+def test_clients_that_a_quota_forbids_are_named_from_the_events_of_this_job(
+    program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = {"items": [{"message": f'Error creating: pods "load-0-x" is {QUOTA}'}]}
+    program(
+        "kubectl",
+        f"""case "$*" in
+*--watch*) exec sleep 60 ;;
+*"get job"*) echo uid-2 ;;
+*involvedObject.uid=uid-2,*) echo '{json.dumps(events)}' ;;
+*) exit 1 ;;
+esac""",
+    )
+    monkeypatch.setattr(load, "LOOK_AT_EVENTS_S", 0.1)
+    monkeypatch.setattr(rollout, "PATIENCE_S", 0.1)
+    with pytest.raises(LabError) as error:
+        load.follow(Kubectl("ns"), Load(clients=2), 30)
+    assert str(error.value) == f"the load does not start: the cluster makes no further pod for load: {QUOTA}"
 
 
 def test_a_passing_problem_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import grpc
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from grpc_lb_lab import fault_token
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2  # noqa: F401  reflection answers from the descriptors this registers
-from grpc_lb_lab.servers import others
+from grpc_lb_lab.servers import others, reflection
 from grpc_lb_lab.servers.accepted import AcceptedConnections, server_ids
 from grpc_lb_lab.servers.config import EchoConfig, Identity, identify, server_options
 from grpc_lb_lab.servers.counting import Counters
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
 QUIET_S = 0.2
 LOOK_S = 0.02
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-REFLECTED = (SERVICE, *others.METHODS, health.SERVICE_NAME, "grpc.channelz.v1.Channelz", reflection.SERVICE_NAME)
+ANSWERING = (SERVICE, *others.METHODS)
+REFLECTED = (*ANSWERING, health.SERVICE_NAME, "grpc.channelz.v1.Channelz")
 
 
 @dataclass(frozen=True)
@@ -97,17 +97,17 @@ def start(config: EchoConfig, service_class: type[EchoService] = EchoService) ->
     token = config.fault_token or fault_token.own()
     service = service_class(identity, Counters(), accepted, config.work_ms / 1000, token)
     health_service = HealthServicer()
-    health_service.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
 
     def set_ready(ready: bool) -> None:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", SERVICE):
+        for name in ("", *ANSWERING):
             health_service.set(name, status)
 
+    set_ready(True)
     service.faults.set_ready = set_ready
     server.add_generic_rpc_handlers((service.handler(), *others.handlers(service)))
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
-    reflection.enable_server_reflection(REFLECTED, server)
+    reflection.add_to(server, REFLECTED)
     channelz.add_channelz_servicer(server)
     port = _listen(server, config.listen)
     server.start()

@@ -19,7 +19,6 @@ from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 from grpc_lb_lab.servers.config import EchoConfig, identify, server_options
 from grpc_lb_lab.servers.echo import start
 from grpc_lb_lab.servers.service import SERVICE, EchoService
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 RUN = (("x-lab-run", "run-1"),)
 
@@ -157,16 +156,6 @@ def test_bytes_that_are_no_request_fail_and_count(start_echo, connect):
     assert stats(echo_pb2_grpc.EchoServiceStub(channel)).failed == 1
 
 
-def test_health_of_server_and_service(start_echo, connect):
-    health = health_pb2_grpc.HealthStub(connect(start_echo()))
-    for name in ("", SERVICE):
-        answer = health.Check(health_pb2.HealthCheckRequest(service=name))
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    with pytest.raises(grpc.RpcError) as caught:
-        health.Check(health_pb2.HealthCheckRequest(service="nobody"))
-    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-
-
 def test_health_watches_take_no_threads(start_echo, connect):
     """Every client of `headless` holds a watch: with one thread each, the server would stop answering."""
     server = start_echo(threads=2)
@@ -177,18 +166,6 @@ def test_health_watches_take_no_threads(start_echo, connect):
     assert stub.Echo(echo_pb2.EchoRequest(), timeout=5).backend.uid == "uid-a"
     for watch in watches:
         watch.cancel()
-
-
-def test_reflection_lists_and_describes(start_echo, connect):
-    stub = reflection_pb2_grpc.ServerReflectionStub(connect(start_echo()))
-    asked = [
-        reflection_pb2.ServerReflectionRequest(list_services=""),
-        reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
-    ]
-    services, described = stub.ServerReflectionInfo(iter(asked))
-    names = {service.name for service in services.list_services_response.service}
-    assert {SERVICE, "grpc.health.v1.Health", "grpc.channelz.v1.Channelz"} <= names
-    assert described.file_descriptor_response.file_descriptor_proto
 
 
 def test_channelz_answers(start_echo, connect):

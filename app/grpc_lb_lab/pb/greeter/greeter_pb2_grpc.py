@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from grpc_lb_lab.pb.echo.v1 import echo_pb2 as grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2
+from grpc_lb_lab.pb.echo.v1 import echo_pb2 as echo_dot_v1_dot_echo__pb2
 
 GRPC_GENERATED_VERSION = '1.85.0'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in grpc_lb_lab/pb/greeter/greeter_pb2_grpc.py depends on'
+        + ' but the generated code in greeter/greeter_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,8 +36,8 @@ class GreeterStub:
         """
         self.SayHello = channel.unary_unary(
                 '/greeter.Greeter/SayHello',
-                request_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoRequest.SerializeToString,
-                response_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
+                request_serializer=echo_dot_v1_dot_echo__pb2.EchoRequest.SerializeToString,
+                response_deserializer=echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
                 _registered_method=True)
 
 
@@ -56,8 +56,8 @@ def add_GreeterServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'SayHello': grpc.unary_unary_rpc_method_handler(
                     servicer.SayHello,
-                    request_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoRequest.FromString,
-                    response_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoReply.SerializeToString,
+                    request_deserializer=echo_dot_v1_dot_echo__pb2.EchoRequest.FromString,
+                    response_serializer=echo_dot_v1_dot_echo__pb2.EchoReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -85,8 +85,8 @@ class Greeter:
             request,
             target,
             '/greeter.Greeter/SayHello',
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoRequest.SerializeToString,
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
+            echo_dot_v1_dot_echo__pb2.EchoRequest.SerializeToString,
+            echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,8 +4,8 @@ isort:skip_file
 A third service of the echo server, for strategies that route by gRPC service."""
 
 from collections import abc as _abc
-from grpc import aio as _aio
 from grpc_lb_lab.pb.echo.v1 import echo_pb2 as _echo_pb2
+from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
 import sys

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from grpc_lb_lab.pb.echo.v1 import echo_pb2 as grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2
+from grpc_lb_lab.pb.echo.v1 import echo_pb2 as echo_dot_v1_dot_echo__pb2
 
 GRPC_GENERATED_VERSION = '1.85.0'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in grpc_lb_lab/pb/echo/v1/echo_pb2_grpc.py depends on'
+        + ' but the generated code in echo/v1/echo_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,23 +36,23 @@ class EchoServiceStub:
         """
         self.Echo = channel.unary_unary(
                 '/echo.v1.EchoService/Echo',
-                request_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoRequest.SerializeToString,
-                response_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
+                request_serializer=echo_dot_v1_dot_echo__pb2.EchoRequest.SerializeToString,
+                response_deserializer=echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
                 _registered_method=True)
         self.EchoStream = channel.unary_stream(
                 '/echo.v1.EchoService/EchoStream',
-                request_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoStreamRequest.SerializeToString,
-                response_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
+                request_serializer=echo_dot_v1_dot_echo__pb2.EchoStreamRequest.SerializeToString,
+                response_deserializer=echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
                 _registered_method=True)
         self.Stats = channel.unary_unary(
                 '/echo.v1.EchoService/Stats',
-                request_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.StatsRequest.SerializeToString,
-                response_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.StatsReply.FromString,
+                request_serializer=echo_dot_v1_dot_echo__pb2.StatsRequest.SerializeToString,
+                response_deserializer=echo_dot_v1_dot_echo__pb2.StatsReply.FromString,
                 _registered_method=True)
         self.SetFault = channel.unary_unary(
                 '/echo.v1.EchoService/SetFault',
-                request_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.FaultRequest.SerializeToString,
-                response_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.FaultReply.FromString,
+                request_serializer=echo_dot_v1_dot_echo__pb2.FaultRequest.SerializeToString,
+                response_deserializer=echo_dot_v1_dot_echo__pb2.FaultReply.FromString,
                 _registered_method=True)
 
 
@@ -92,23 +92,23 @@ def add_EchoServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Echo': grpc.unary_unary_rpc_method_handler(
                     servicer.Echo,
-                    request_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoRequest.FromString,
-                    response_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoReply.SerializeToString,
+                    request_deserializer=echo_dot_v1_dot_echo__pb2.EchoRequest.FromString,
+                    response_serializer=echo_dot_v1_dot_echo__pb2.EchoReply.SerializeToString,
             ),
             'EchoStream': grpc.unary_stream_rpc_method_handler(
                     servicer.EchoStream,
-                    request_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoStreamRequest.FromString,
-                    response_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoReply.SerializeToString,
+                    request_deserializer=echo_dot_v1_dot_echo__pb2.EchoStreamRequest.FromString,
+                    response_serializer=echo_dot_v1_dot_echo__pb2.EchoReply.SerializeToString,
             ),
             'Stats': grpc.unary_unary_rpc_method_handler(
                     servicer.Stats,
-                    request_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.StatsRequest.FromString,
-                    response_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.StatsReply.SerializeToString,
+                    request_deserializer=echo_dot_v1_dot_echo__pb2.StatsRequest.FromString,
+                    response_serializer=echo_dot_v1_dot_echo__pb2.StatsReply.SerializeToString,
             ),
             'SetFault': grpc.unary_unary_rpc_method_handler(
                     servicer.SetFault,
-                    request_deserializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.FaultRequest.FromString,
-                    response_serializer=grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.FaultReply.SerializeToString,
+                    request_deserializer=echo_dot_v1_dot_echo__pb2.FaultRequest.FromString,
+                    response_serializer=echo_dot_v1_dot_echo__pb2.FaultReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,8 +136,8 @@ class EchoService:
             request,
             target,
             '/echo.v1.EchoService/Echo',
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoRequest.SerializeToString,
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
+            echo_dot_v1_dot_echo__pb2.EchoRequest.SerializeToString,
+            echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -163,8 +163,8 @@ class EchoService:
             request,
             target,
             '/echo.v1.EchoService/EchoStream',
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoStreamRequest.SerializeToString,
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
+            echo_dot_v1_dot_echo__pb2.EchoStreamRequest.SerializeToString,
+            echo_dot_v1_dot_echo__pb2.EchoReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -190,8 +190,8 @@ class EchoService:
             request,
             target,
             '/echo.v1.EchoService/Stats',
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.StatsRequest.SerializeToString,
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.StatsReply.FromString,
+            echo_dot_v1_dot_echo__pb2.StatsRequest.SerializeToString,
+            echo_dot_v1_dot_echo__pb2.StatsReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -217,8 +217,8 @@ class EchoService:
             request,
             target,
             '/echo.v1.EchoService/SetFault',
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.FaultRequest.SerializeToString,
-            grpc__lb__lab_dot_pb_dot_echo_dot_v1_dot_echo__pb2.FaultReply.FromString,
+            echo_dot_v1_dot_echo__pb2.FaultRequest.SerializeToString,
+            echo_dot_v1_dot_echo__pb2.FaultReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,8 +4,8 @@ isort:skip_file
 The echo service: every reply says which replica answered and which way the call came."""
 
 from collections import abc as _abc
-from grpc import aio as _aio
 from grpc_lb_lab.pb.echo.v1 import echo_pb2 as _echo_pb2
+from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
 import sys

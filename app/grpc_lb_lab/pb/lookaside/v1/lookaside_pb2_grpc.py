@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from grpc_lb_lab.pb.lookaside.v1 import lookaside_pb2 as grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2
+from grpc_lb_lab.pb.lookaside.v1 import lookaside_pb2 as lookaside_dot_v1_dot_lookaside__pb2
 
 GRPC_GENERATED_VERSION = '1.85.0'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in grpc_lb_lab/pb/lookaside/v1/lookaside_pb2_grpc.py depends on'
+        + ' but the generated code in lookaside/v1/lookaside_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,13 +36,13 @@ class LoadBalancerStub:
         """
         self.GetServers = channel.unary_unary(
                 '/lookaside.v1.LoadBalancer/GetServers',
-                request_serializer=grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.GetServersRequest.SerializeToString,
-                response_deserializer=grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.ServerList.FromString,
+                request_serializer=lookaside_dot_v1_dot_lookaside__pb2.GetServersRequest.SerializeToString,
+                response_deserializer=lookaside_dot_v1_dot_lookaside__pb2.ServerList.FromString,
                 _registered_method=True)
         self.WatchServers = channel.unary_stream(
                 '/lookaside.v1.LoadBalancer/WatchServers',
-                request_serializer=grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.WatchServersRequest.SerializeToString,
-                response_deserializer=grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.ServerList.FromString,
+                request_serializer=lookaside_dot_v1_dot_lookaside__pb2.WatchServersRequest.SerializeToString,
+                response_deserializer=lookaside_dot_v1_dot_lookaside__pb2.ServerList.FromString,
                 _registered_method=True)
 
 
@@ -68,13 +68,13 @@ def add_LoadBalancerServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetServers': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServers,
-                    request_deserializer=grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.GetServersRequest.FromString,
-                    response_serializer=grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.ServerList.SerializeToString,
+                    request_deserializer=lookaside_dot_v1_dot_lookaside__pb2.GetServersRequest.FromString,
+                    response_serializer=lookaside_dot_v1_dot_lookaside__pb2.ServerList.SerializeToString,
             ),
             'WatchServers': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchServers,
-                    request_deserializer=grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.WatchServersRequest.FromString,
-                    response_serializer=grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.ServerList.SerializeToString,
+                    request_deserializer=lookaside_dot_v1_dot_lookaside__pb2.WatchServersRequest.FromString,
+                    response_serializer=lookaside_dot_v1_dot_lookaside__pb2.ServerList.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -102,8 +102,8 @@ class LoadBalancer:
             request,
             target,
             '/lookaside.v1.LoadBalancer/GetServers',
-            grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.GetServersRequest.SerializeToString,
-            grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.ServerList.FromString,
+            lookaside_dot_v1_dot_lookaside__pb2.GetServersRequest.SerializeToString,
+            lookaside_dot_v1_dot_lookaside__pb2.ServerList.FromString,
             options,
             channel_credentials,
             insecure,
@@ -129,8 +129,8 @@ class LoadBalancer:
             request,
             target,
             '/lookaside.v1.LoadBalancer/WatchServers',
-            grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.WatchServersRequest.SerializeToString,
-            grpc__lb__lab_dot_pb_dot_lookaside_dot_v1_dot_lookaside__pb2.ServerList.FromString,
+            lookaside_dot_v1_dot_lookaside__pb2.WatchServersRequest.SerializeToString,
+            lookaside_dot_v1_dot_lookaside__pb2.ServerList.FromString,
             options,
             channel_credentials,
             insecure,

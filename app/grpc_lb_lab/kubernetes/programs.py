@@ -11,13 +11,13 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 DEFAULT_LIMIT_S = 30.0
 
@@ -46,17 +46,26 @@ class Done:
         return lines[-1] if lines else f"exit code {self.code}"
 
 
-def attempt(words: Sequence[str], *, limit_s: float = DEFAULT_LIMIT_S, stdin: str | None = None) -> Done:
+def attempt(
+    words: Sequence[str],
+    *,
+    limit_s: float = DEFAULT_LIMIT_S,
+    stdin: str | None = None,
+    environment: dict[str, str] | None = None,
+) -> Done:
     """Run a program to its end and return what it said, whatever its exit code.
 
-    Raises ``ProgramError`` when it does not exist or is not done after ``limit_s`` seconds.
+    ``environment`` comes on top of this process's own. Raises ``ProgramError`` when the program does not exist or is
+    not done after ``limit_s`` seconds.
     """
+    env = {**os.environ, **(environment or {})}
     try:
-        done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=limit_s, check=False)
+        done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=limit_s, check=False, env=env)
     except FileNotFoundError:
         raise ProgramError(f"{words[0]} is not installed or not on the PATH") from None
     except subprocess.TimeoutExpired:
-        raise ProgramError(f"{words[0]} {words[1]} did not answer within {limit_s:.0f} s") from None
+        verb = next((word for word in words[1:] if not word.startswith("-")), "")
+        raise ProgramError(f"{Path(words[0]).name} {verb} did not answer within {limit_s:.0f} s") from None
     return Done(done.returncode, done.stdout, done.stderr)
 
 
@@ -106,12 +115,20 @@ def stream(words: Sequence[str], *, limit_s: float, log: Path | None = None) -> 
 
 @dataclass(frozen=True)
 class Kubectl:
-    """kubectl, bound to one cluster and one namespace. ``kubeconfig`` empty: what kubectl itself would take."""
+    """kubectl, bound to one cluster and one namespace.
+
+    ``kubeconfig`` is a file, or several as in the variable KUBECONFIG; empty: what kubectl itself would take.
+    """
 
     namespace: str
     kubeconfig: str = ""
     context: str = ""
     program: str = field(default_factory=lambda: shutil.which("kubectl") or "kubectl")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the program's environment must say beside its command line, which can name no more than one file."""
+        return {"KUBECONFIG": self.kubeconfig} if os.pathsep in self.kubeconfig else {}
 
     def in_namespace(self, namespace: str) -> Kubectl:
         """Return the same for another namespace."""
@@ -120,14 +137,14 @@ class Kubectl:
     def words(self, *arguments: str, request_limit_s: float = 15) -> list[str]:
         """Return the whole command line."""
         words = [self.program, f"--namespace={self.namespace}"]
-        words += [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
+        words += [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig and not self.environment else []
         words += [f"--context={self.context}"] if self.context else []
         words += [f"--request-timeout={request_limit_s:.0f}s"] if request_limit_s else []
         return [*words, *arguments]
 
     def attempt(self, *arguments: str, limit_s: float = DEFAULT_LIMIT_S, stdin: str | None = None) -> Done:
         """Run kubectl and return what it said, whatever its exit code."""
-        done = attempt(self.words(*arguments), limit_s=limit_s, stdin=stdin)
+        done = attempt(self.words(*arguments), limit_s=limit_s, stdin=stdin, environment=self.environment)
         return Done(done.code, done.stdout, _without_log_lines(done.stderr))
 
     def run(self, *arguments: str, limit_s: float = DEFAULT_LIMIT_S, stdin: str | None = None) -> str:
@@ -158,6 +175,7 @@ class Kubectl:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            env=os.environ | self.environment,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
 

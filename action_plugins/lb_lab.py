@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -129,9 +129,9 @@ def _pass_on(stream: IO[str], kept: list[str], said: queue.Queue[tuple[list[str]
 
 def _explain(argv: list[str], code: int, err: list[str]) -> str:
     """Return the program's own message, or for a bug its last words."""
-    told = [line.removeprefix(ERROR) for line in err if line.startswith(ERROR)]
-    if told:
-        return "\n".join(told)
+    said = list(dropwhile(lambda line: not line.startswith(ERROR), err))
+    if said:  # the error is the last thing that the program says, on one line or more
+        return "\n".join(line.removeprefix(ERROR) for line in said)
     ended = f"was ended by signal {-code}" if code < 0 else f"broke with exit code {code}"
     last = next((line.strip() for line in reversed(err) if line.strip()), "it said nothing")
     command = " ".join(takewhile(lambda word: not word.startswith("-"), argv))

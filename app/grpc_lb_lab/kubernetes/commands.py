@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grpc_lb_lab.kubernetes.programs import Kubectl
+    from grpc_lb_lab.kubernetes.used import Place
 
 DEFAULT_STATE = ".lab"
 
@@ -27,16 +29,7 @@ def add_parsers(subparsers: Any) -> None:
     tools.add_argument("names", nargs="+", metavar="PROGRAM", help="kind, kubectl, helm")
     _add_cluster(commands)
     _add_image(commands)
-    prepare = _add_client(
-        commands, "prepare", "check cluster and rights, have the namespace, clear old releases", _prepare
-    )
-    prepare.add_argument("--strategy", required=True, metavar="NAME", help="servers of another one are removed")
-    prepare.add_argument(
-        "--images", nargs="+", required=True, metavar="REFERENCE", help="servers of others are removed"
-    )
-    prepare.add_argument("--fresh", action="store_true", help="remove the servers also when they are the wanted ones")
-    prepare.add_argument("--control-plane", action="store_true", help="check the rights to install one too")
-    prepare.add_argument("--mesh", type=json.loads, default={}, metavar="JSON", help="the strategy's `mesh`")
+    _add_room(commands)
     wait = _add_client(commands, "wait", "wait until all servers are in service", _wait)
     wait.add_argument("--replicas", type=int, required=True, metavar="N")
     wait.add_argument("--port", type=int, default=50051)
@@ -50,7 +43,8 @@ def add_parsers(subparsers: Any) -> None:
     collect = _add_client(commands, "collect", "keep events, descriptions and logs", _collect)
     collect.add_argument("--logs", type=Path, required=True, metavar="DIR")
     reset = _add_client(commands, "reset", "remove the releases, and the namespaces that the lab made", _reset)
-    reset.add_argument("--here", action="store_true", help="here too, not only where this checkout installed something")
+    reset.add_argument("--here", action="store_true", help="only here, not wherever this checkout installed something")
+    reset.add_argument("--forget", action="store_true", help="do not note any more what could not be reached")
 
 
 def _add_cluster(commands: Any) -> None:
@@ -62,6 +56,24 @@ def _add_cluster(commands: Any) -> None:
     up.add_argument("--logs", type=Path, required=True, metavar="DIR", help="for kind's logs when it fails")
     down = _add(commands, "down", "delete the kind cluster if the lab made it", _down)
     down.add_argument("--name", required=True)
+
+
+def _add_room(commands: Any) -> None:
+    """Add ``check`` and ``prepare``, which are told the same."""
+    check = _add_client(commands, "check", "check cluster, rights and namespace; change nothing", _check)
+    prepare = _add_client(commands, "prepare", "check the same, have the namespace, clear old releases", _prepare)
+    for parser in (check, prepare):
+        parser.add_argument("--strategy", required=True, metavar="NAME", help="servers of another one are removed")
+        parser.add_argument(
+            "--images", nargs="+", required=True, metavar="REFERENCE", help="servers of others are removed"
+        )
+        parser.add_argument(
+            "--fresh", action="store_true", help="remove the servers also when they are the wanted ones"
+        )
+        parser.add_argument("--control-plane", action="store_true", help="check the rights to install one too")
+        parser.add_argument("--mesh", type=json.loads, default={}, metavar="JSON", help="the strategy's `mesh`")
+        parser.add_argument("--target", default="", metavar="WORD", help="the strategy's client.target")
+        parser.add_argument("--course", type=json.loads, default=None, metavar="JSON", help="what the scenario does")
 
 
 def _add_image(commands: Any) -> None:
@@ -167,23 +179,57 @@ def _image(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"changed": changed, "reference": reference}
 
 
+def _is_labs_own(arguments: argparse.Namespace) -> bool:
+    """Tell whether the cluster is the lab's kind cluster, whose kubeconfig is kept in the state."""
+    return bool(arguments.kubeconfig) and Path(arguments.kubeconfig).is_relative_to(arguments.state)
+
+
+def _place(arguments: argparse.Namespace) -> Place:
+    """Return the place with all that is known without asking the cluster."""
+    from grpc_lb_lab.kubernetes import kubeconfig
+    from grpc_lb_lab.kubernetes.used import Place
+
+    found = kubeconfig.find(arguments.kubeconfig, arguments.context)
+    return Place(arguments.namespace, found.kubeconfig, found.context, found.server, found.authority)
+
+
+def _checked(arguments: argparse.Namespace) -> Place:
+    """Return the place when the lab can work there; nothing is made."""
+    from grpc_lb_lab.kubernetes import namespace
+    from grpc_lb_lab.kubernetes.programs import say
+    from grpc_lb_lab.kubernetes.run import OUTSIDE
+    from grpc_lb_lab.kubernetes.stage import asks_servers
+    from grpc_lb_lab.model.data import from_dict
+    from grpc_lb_lab.model.scenario import Course
+
+    place = _place(arguments)
+    if not _is_labs_own(arguments):
+        say(f"kubeconfig context {place.context}, namespace {place.namespace}")
+    namespace.check_answers(place.kubectl, place.server)
+    course = from_dict(Course, arguments.course) if arguments.course else None
+    rights = namespace.needed_rights(
+        control_plane=arguments.control_plane,
+        mesh=bool(arguments.mesh),
+        forward=arguments.target in OUTSIDE or bool(course and asks_servers(course)),
+    )
+    namespace.check(place.kubectl, rights)
+    return place
+
+
+def _check(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"changed": False, "context": _checked(arguments).context}
+
+
 def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     from grpc_lb_lab.kubernetes import gateway, istio, namespace, used
-    from grpc_lb_lab.kubernetes.programs import say
 
-    kubectl = _kubectl(arguments)
-    is_kind = bool(arguments.kubeconfig) and Path(arguments.kubeconfig).is_relative_to(arguments.state)
-    if not is_kind:
-        kubectl = namespace.named(kubectl)
-        say(f"kubeconfig context {kubectl.context}, namespace {kubectl.namespace}")
-    namespace.check_answers(kubectl)
+    place = _checked(arguments)
+    kubectl = place.kubectl
+    _remember(arguments, place)
     proxy = arguments.mesh.get("proxy", "")
     created = namespace.ensure(kubectl, proxy)
-    namespace.check_rights(kubectl, control_plane=arguments.control_plane, mesh=bool(proxy))
     # The mesh's settings too: servers start anew with each, so no sidecar keeps anything of the ones before.
     digest = used.chart_digest([*arguments.images, json.dumps(arguments.mesh, sort_keys=True)])
-    if not is_kind:
-        used.remember(arguments.state, kubectl)
     injected = istio.check_injection(kubectl, proxy) if proxy else ""
     wanted = None if arguments.fresh else namespace.Wanted(arguments.strategy, digest)
     removed = namespace.clear(kubectl, wanted)
@@ -193,14 +239,22 @@ def _prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"changed": created or "echo" in removed, "digest": digest, "istio_proxy": injected}
 
 
-def _istio(arguments: argparse.Namespace) -> dict[str, Any]:
-    from grpc_lb_lab.kubernetes import istio, namespace, used
+def _remember(arguments: argparse.Namespace, place: Place) -> None:
+    """Note the place, now that something will be made there. The lab's own cluster is removed as a whole."""
+    from grpc_lb_lab.kubernetes import namespace, used
 
-    kubectl = _kubectl(arguments)
-    if not arguments.kubeconfig:
-        kubectl = namespace.named(kubectl)
+    if not _is_labs_own(arguments):
+        used.remember(arguments.state, replace(place, uid=namespace.cluster_uid(place.kubectl)))
+
+
+def _istio(arguments: argparse.Namespace) -> dict[str, Any]:
+    from grpc_lb_lab.kubernetes import istio, used
+
+    place = _place(arguments)
     digest = used.digest(arguments.version, arguments.charts, arguments.values)
-    found = istio.have_room(kubectl, arguments.version, digest)
+    found = istio.have_room(
+        place.kubectl.in_namespace(istio.NAMESPACE), arguments.version, digest, lambda: _remember(arguments, place)
+    )
     return {"changed": found.install, "install": found.install, "owner": found.owner, "digest": digest}
 
 
@@ -249,17 +303,8 @@ def _collect(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _reset(arguments: argparse.Namespace) -> dict[str, Any]:
-    from grpc_lb_lab.kubernetes import istio, namespace, used
-    from grpc_lb_lab.kubernetes.programs import Kubectl, say
+    from grpc_lb_lab.kubernetes import reset
 
-    places = [Kubectl(**place) for place in used.remembered(arguments.state)]
-    here = _kubectl(arguments)
-    if arguments.here and (here := namespace.named(here)) not in places:
-        places.append(here)
-    changed = False
-    for place in places:
-        say(f"kubeconfig context {place.context}, namespace {place.namespace}")
-        changed = namespace.remove(place) or changed
-        changed = istio.remove(place) or changed
-        used.forget(arguments.state, place)
-    return {"changed": changed}
+    if arguments.here:
+        return {"changed": reset.here(arguments.state, _place(arguments), forget=arguments.forget)}
+    return {"changed": reset.everywhere(arguments.state, forget=arguments.forget)}

@@ -8,11 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.kubernetes import namespace
-from grpc_lb_lab.kubernetes.programs import attempt, say
+from grpc_lb_lab.kubernetes import helm, namespace
+from grpc_lb_lab.kubernetes.programs import say
 from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from grpc_lb_lab.kubernetes.programs import Kubectl
 
 NAMESPACE = "istio-system"
@@ -20,6 +22,15 @@ NAMESPACE = "istio-system"
 MARK = "grpc-lb-lab/digest"
 RELEASES = ("istiod", "base")
 RULES = "destinationrules.networking.istio.io"
+# What Istio's charts make outside of any namespace.
+INSTALL_RIGHTS = (
+    ("create", "", "namespaces", ""),
+    ("create", "apiextensions.k8s.io", "customresourcedefinitions", ""),
+    ("create", "rbac.authorization.k8s.io", "clusterroles", ""),
+    ("create", "rbac.authorization.k8s.io", "clusterrolebindings", ""),
+    ("create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", ""),
+    ("create", "admissionregistration.k8s.io", "validatingwebhookconfigurations", ""),
+)
 # The oldest and the newest Kubernetes of each Istio, from its announcement.
 SUPPORTS = {"1.31": ((1, 32), (1, 36))}
 UNINSTALL_LIMIT_S = 90.0
@@ -35,11 +46,12 @@ class Found:
     version: str
 
 
-def have_room(kubectl: Kubectl, version: str, digest: str) -> Found:
+def have_room(kubectl: Kubectl, version: str, digest: str, on_install: Callable[[], None] = lambda: None) -> Found:
     """Look for an Istio; where there is none, check that ``version`` fits the cluster and make its namespace.
 
-    Raises ``LabError`` for a cluster that does not answer, a Kubernetes that the version does not support, and an Istio
-    of somebody else that cannot be used.
+    ``on_install`` is called before the first thing is made. Raises ``LabError`` for a cluster that does not answer, a
+    Kubernetes that the version does not support, a user who may not install one, and an Istio of somebody else that
+    cannot be used.
     """
     kubernetes = namespace.check_answers(kubectl)
     listed = kubectl.attempt("get", "deployments", "--all-namespaces", "--selector=app=istiod", "--output=json")
@@ -55,6 +67,8 @@ def have_room(kubectl: Kubectl, version: str, digest: str) -> Found:
     if istiods and _mark(istiods[0]) == digest and _available(istiods[0]):
         return Found(install=False, owner="lab", version=version)
     check_supported(version, kubernetes)
+    _check_may_install(kubectl)
+    on_install()
     _have_namespace(kubectl)
     return Found(install=True, owner="lab", version=version)
 
@@ -144,10 +158,11 @@ def remove(kubectl: Kubectl) -> bool:
         return False
     say("removing Istio, which the lab installed")
     for release in RELEASES:
-        words = [*namespace.helm_words(home), "uninstall", release, "--ignore-not-found", "--wait"]
-        done = attempt(words, limit_s=UNINSTALL_LIMIT_S)
+        done = helm.run(home, "uninstall", release, "--ignore-not-found", "--wait", limit_s=UNINSTALL_LIMIT_S)
         if done.code != 0:
-            raise LabError(f"helm uninstall {release} failed in the namespace {NAMESPACE}: {done.reason}")
+            raise LabError(
+                f"the release {release} of the namespace {NAMESPACE} cannot be removed: {helm.explain(done.stderr)}"
+            )
     _remove_definitions(home)
     home.run("delete", "namespace", NAMESPACE, "--wait=true", "--timeout=120s", limit_s=130)
     return True
@@ -181,6 +196,15 @@ def _check_usable(kubectl: Kubectl, istiods: list[dict[str, Any]]) -> None:
         )
 
 
+def _check_may_install(kubectl: Kubectl) -> None:
+    missing = namespace.refused(kubectl, INSTALL_RIGHTS, everywhere=True)
+    if missing:
+        raise LabError(
+            f"there is no Istio in this cluster, and this user may not install one ({', '.join(missing)}). "
+            "Ask for it (docs/istio.md), or use -e lab_cluster=kind"
+        )
+
+
 def _have_namespace(kubectl: Kubectl) -> None:
     found = kubectl.attempt("get", "namespace", NAMESPACE, "--output=json")
     if found.code == 0:
@@ -197,10 +221,7 @@ def _have_namespace(kubectl: Kubectl) -> None:
     }
     created = kubectl.attempt("create", "--filename=-", stdin=json.dumps(manifest))
     if created.code != 0:
-        raise LabError(
-            f"there is no Istio in this cluster, and this user may not install one ({created.reason}). "
-            "Ask for it (docs/istio.md), or use -e lab_cluster=kind"
-        )
+        raise LabError(f"the namespace {NAMESPACE} for Istio cannot be made: {created.reason}")
 
 
 def _mark(istiod: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grpc_lb_lab.kubernetes import kubeconfig, used
 from grpc_lb_lab.kubernetes.image import ensure_here
 from grpc_lb_lab.kubernetes.programs import Kubectl, ProgramError, attempt, run, say, stream
 from grpc_lb_lab.model.errors import LabError
@@ -100,7 +101,10 @@ class KindCluster:
             return False  # without an engine there is no cluster
         ours = bool(nodes) and self.is_ours(nodes)
         if ours:
+            known_by = self._authority()
             self._delete()
+            # Somebody may have used it as an existing cluster too; a reset shall not look for it any more.
+            used.forget_cluster(self.state, known_by)
         elif nodes:
             say(f"the kind cluster {self.name} was not made by the lab: left alone")
         if is_ours(self.state):
@@ -129,6 +133,10 @@ class KindCluster:
     def _delete(self) -> None:
         run(["kind", "delete", "cluster", "--name", self.name, "--kubeconfig", str(self.kubeconfig)], limit_s=120)
         self._begun.unlink(missing_ok=True)
+
+    def _authority(self) -> str:
+        done = attempt(["kind", "get", "kubeconfig", "--name", self.name])
+        return kubeconfig.authority(done.stdout) if done.code == 0 else ""
 
     def _start(self, nodes: dict[str, str]) -> bool:
         """Start containers that a restart of the machine stopped, and tell whether there were any."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.kubernetes import pods
-from grpc_lb_lab.kubernetes.programs import Kubectl, ProgramError, attempt, say
+from grpc_lb_lab.kubernetes import helm, pods
+from grpc_lb_lab.kubernetes.programs import ProgramError, say
 from grpc_lb_lab.model.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from grpc_lb_lab.kubernetes.programs import Kubectl
 
 ANSWER_LIMIT_S = 10.0
 # An annotation of the Deployment: what it was made of.
@@ -24,39 +26,43 @@ LABELS = (SECURITY, INJECTION)
 CHART = "grpc-echo-"
 RELEASES = ("echo", "load")
 
-# One line for each thing the lab does in a namespace; docs/existing-clusters.md has the Role, a test keeps them equal.
+Right = tuple[str, str, str, str]
+
+
+def _may(group: str, resource: str, verbs: str, subresource: str = "") -> tuple[Right, ...]:
+    return tuple((verb, group, resource, subresource) for verb in verbs.split())
+
+
+# What every run does in the namespace; docs/existing-clusters.md has the Role, a test keeps them equal.
 RIGHTS = (
-    ("create", "apps", "deployments", ""),
-    ("patch", "apps", "deployments", ""),
-    ("create", "batch", "jobs", ""),
-    ("create", "policy", "poddisruptionbudgets", ""),
-    ("create", "", "services", ""),
-    ("patch", "", "services", ""),
-    ("create", "", "serviceaccounts", ""),
-    ("create", "", "configmaps", ""),
-    ("create", "", "secrets", ""),
-    ("get", "", "secrets", ""),
-    ("delete", "", "pods", ""),
-    ("watch", "", "pods", ""),
-    ("get", "", "pods", "log"),
-    ("list", "discovery.k8s.io", "endpointslices", ""),
-    ("watch", "discovery.k8s.io", "endpointslices", ""),
-    ("list", "", "events", ""),
+    *_may("apps", "deployments", "get list watch create patch delete"),
+    *_may("batch", "jobs", "get list create patch delete"),
+    *_may("policy", "poddisruptionbudgets", "get create patch delete"),
+    *_may("", "services", "get create patch delete"),
+    *_may("", "serviceaccounts", "get create patch delete"),
+    *_may("", "configmaps", "get create patch delete"),
+    # Helm keeps its notes there.
+    *_may("", "secrets", "get list create update delete"),
+    *_may("", "pods", "get list watch delete"),
+    *_may("", "pods", "get", "log"),
+    *_may("discovery.k8s.io", "endpointslices", "list watch"),
+    *_may("", "events", "list"),
 )
+# For clients outside of the cluster, and to ask a server for a fault. kubectl asks for it with either verb, by version.
+FORWARD_RIGHTS = _may("", "pods", "get create", "portforward")
 # A control plane watches EndpointSlices, so it gets a Role; only who may make one can install lookaside or xds.
 CONTROL_PLANE_RIGHTS = (
-    ("create", "rbac.authorization.k8s.io", "roles", ""),
-    ("create", "rbac.authorization.k8s.io", "rolebindings", ""),
-    ("get", "discovery.k8s.io", "endpointslices", ""),
-    ("watch", "discovery.k8s.io", "endpointslices", ""),
+    *_may("rbac.authorization.k8s.io", "roles", "get create patch delete"),
+    *_may("rbac.authorization.k8s.io", "rolebindings", "get create patch delete"),
+    *_may("discovery.k8s.io", "endpointslices", "get watch"),
 )
-
 # What only strategies with a mesh make. The pod is never made: the cluster is asked what Istio would inject into it.
 MESH_RIGHTS = (
-    ("create", "networking.istio.io", "destinationrules", ""),
-    ("create", "security.istio.io", "peerauthentications", ""),
-    ("create", "", "pods", ""),
+    *_may("networking.istio.io", "destinationrules", "get create patch delete"),
+    *_may("security.istio.io", "peerauthentications", "get create patch delete"),
+    *_may("", "pods", "create"),
 )
+NAMESPACES = _may("", "namespaces", "create")
 
 
 @dataclass(frozen=True)
@@ -67,35 +73,51 @@ class Wanted:
     digest: str
 
 
-def check_answers(kubectl: Kubectl) -> str:
-    """Return the version of the cluster. Raises ``LabError`` within 10 s when it does not answer."""
-    where = f"context {named(kubectl).context}"
+def check_answers(kubectl: Kubectl, server: str = "") -> str:
+    """Return the version of the cluster. Raises ``LabError`` within 10 s when it does not answer.
+
+    ``server``: its address, for the message.
+    """
+    where = f"the cluster of context {kubectl.context}{f' ({server})' if server else ''}"
     try:
         done = kubectl.attempt(
             "version", "--output=json", f"--request-timeout={ANSWER_LIMIT_S:.0f}s", limit_s=ANSWER_LIMIT_S
         )
     except ProgramError as error:
-        raise LabError(f"the cluster of {where} does not answer ({error}). See `kubectl cluster-info`") from error
+        raise LabError(f"{where} does not answer ({error}). See `kubectl cluster-info`") from error
     version = json.loads(done.stdout or "{}").get("serverVersion", {}).get("gitVersion", "")
     if done.code != 0 or not version:
-        raise LabError(f"the cluster of {where} does not answer ({done.reason}). See `kubectl cluster-info`")
+        raise LabError(f"{where} does not answer ({done.reason}). See `kubectl cluster-info`")
     return str(version)
 
 
-def named(kubectl: Kubectl) -> Kubectl:
-    """Return the same with the context's name, so that it stays the same when somebody switches contexts."""
-    return replace(kubectl, context=kubectl.context or current_context(kubectl))
+def cluster_uid(kubectl: Kubectl) -> str:
+    """Return what tells this cluster from every other, or nothing where the user may not read it."""
+    done = kubectl.attempt("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
+    return done.stdout.strip() if done.code == 0 else ""
 
 
-def current_context(kubectl: Kubectl) -> str:
-    """Return the context that kubectl uses. Raises ``LabError`` when none is set."""
-    done = kubectl.attempt("config", "current-context")
-    if done.code != 0:
+def is_missing(kubectl: Kubectl) -> bool:
+    """Tell whether there is no such namespace; to a user who may not look it counts as there."""
+    found = kubectl.attempt("get", "namespace", kubectl.namespace, "--output=name")
+    return found.code != 0 and "NotFound" in found.stderr
+
+
+def check(kubectl: Kubectl, rights: Sequence[Right]) -> None:
+    """Refuse a namespace that the lab cannot work in, before anything is made: rights, releases of somebody else.
+
+    Raises ``LabError`` with all rights that are missing.
+    """
+    if not is_missing(kubectl):
+        check_rights(kubectl, rights)
+        _refuse_foreign(kubectl, releases(kubectl))
+        return
+    if refused(kubectl, NAMESPACES, everywhere=True):
         raise LabError(
-            "there is no current kubeconfig context. Choose one with `kubectl config use-context NAME` or "
-            "-e world_existing_context=NAME, or use -e lab_cluster=kind"
+            f"the namespace {kubectl.namespace} does not exist and this user may not create it. Ask for it, or name "
+            "one with -e lab_namespace=…; docs/existing-clusters.md has the rights it needs"
         )
-    return done.stdout.strip()
+    check_rights(kubectl, rights)
 
 
 def ensure(kubectl: Kubectl, proxy: str = "") -> bool:
@@ -141,26 +163,53 @@ def _manifest(namespace: str, proxy: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": _labels(proxy)}}
 
 
-def check_rights(kubectl: Kubectl, *, control_plane: bool = False, mesh: bool = False) -> None:
-    """Ask the cluster whether this user may do what the lab does; one request for all."""
-    rights = (*RIGHTS, *(CONTROL_PLANE_RIGHTS if control_plane else ()), *(MESH_RIGHTS if mesh else ()))
-    reviews = [_review(kubectl.namespace, *right) for right in rights]
+def needed_rights(*, control_plane: bool = False, mesh: bool = False, forward: bool = False) -> tuple[Right, ...]:
+    """Return the rights that a run needs in its namespace.
+
+    ``control_plane``: the strategy installs one; ``mesh``: it has one; ``forward``: clients run outside of the cluster,
+    or servers are asked for faults.
+    """
+    return (
+        *RIGHTS,
+        *(FORWARD_RIGHTS if forward else ()),
+        *(CONTROL_PLANE_RIGHTS if control_plane else ()),
+        *(MESH_RIGHTS if mesh else ()),
+    )
+
+
+def check_rights(kubectl: Kubectl, rights: Sequence[Right]) -> None:
+    """Ask the cluster whether this user may do what the lab does. Raises ``LabError`` naming all that is missing."""
+    missing = refused(kubectl, rights)
+    if missing:
+        raise LabError(
+            f"this user may not do what the lab needs in the namespace {kubectl.namespace}: {', '.join(missing)}. "
+            "docs/existing-clusters.md has the Role to ask for"
+        )
+
+
+def refused(kubectl: Kubectl, rights: Sequence[Right], *, everywhere: bool = False) -> list[str]:
+    """Return which of the rights the user does not have, in words; one kubectl asks for all.
+
+    ``everywhere``: in the whole cluster, not in the namespace.
+    """
+    reviews = [_review("" if everywhere else kubectl.namespace, *right) for right in rights]
     answer = kubectl.run(
         "create",
         "--filename=-",
         "--output=json",
         stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews}),
     )
-    refused = [
-        _words(*right)
-        for right, review in zip(rights, _reviews(answer), strict=True)
-        if not review["status"].get("allowed")
-    ]
-    if refused:
-        raise LabError(
-            f"this user may not do what the lab needs in the namespace {kubectl.namespace}: {', '.join(refused)}. "
-            "docs/existing-clusters.md has the Role to ask for"
-        )
+    asked = list(zip(rights, _reviews(answer), strict=True))
+    return _in_words([right for right, review in asked if not review["status"].get("allowed")])
+
+
+def _in_words(rights: Sequence[Right]) -> list[str]:
+    """Return one text for each resource, with all its verbs: ``get/list jobs.batch``."""
+    verbs: dict[str, list[str]] = {}
+    for verb, group, resource, subresource in rights:
+        name = f"{resource}.{group}" if group else resource
+        verbs.setdefault(f"{name}{'/' + subresource if subresource else ''}", []).append(verb)
+    return [f"{'/'.join(dict.fromkeys(found))} {name}" for name, found in verbs.items()]
 
 
 def _review(namespace: str, verb: str, group: str, resource: str, subresource: str) -> dict[str, Any]:
@@ -188,41 +237,40 @@ def _reviews(text: str) -> list[dict[str, Any]]:
     return items
 
 
-def _words(verb: str, group: str, resource: str, subresource: str) -> str:
-    name = f"{resource}.{group}" if group else resource
-    return f"{verb} {name}{'/' + subresource if subresource else ''}"
-
-
 def releases(kubectl: Kubectl) -> dict[str, dict[str, Any]]:
-    """Return the lab's Helm releases in the namespace by name, half-made ones too."""
-    words = [*helm_words(kubectl), "list", "--filter", f"^({'|'.join(RELEASES)})$", "--output", "json"]
-    done = attempt(words)
+    """Return the Helm releases in the namespace by name, half-made ones too; whose they are tells `is_ours`."""
+    done = helm.run(kubectl, "list", "--max=0", "--output", "json")
     if done.code != 0:
-        raise LabError(f"helm list failed in the namespace {kubectl.namespace}: {done.reason}")
+        raise LabError(
+            f"the Helm releases of the namespace {kubectl.namespace} cannot be listed: {helm.explain(done.stderr)}"
+        )
     return {item["name"]: item for item in json.loads(done.stdout or "[]")}
 
 
-def helm_words(kubectl: Kubectl) -> list[str]:
-    """Return how a helm command for the namespace begins."""
-    words = ["helm", f"--namespace={kubectl.namespace}"]
-    words += [f"--kubeconfig={kubectl.kubeconfig}"] if kubectl.kubeconfig else []
-    return [*words, *([f"--kube-context={kubectl.context}"] if kubectl.context else [])]
+def is_ours(release: dict[str, Any]) -> bool:
+    """Tell whether the lab made a release: it has one of the lab's names and the lab's chart."""
+    return release["name"] in RELEASES and release["chart"].startswith(CHART)
 
 
-def clear(kubectl: Kubectl, wanted: Wanted | None, *, wait: bool = False) -> list[str]:
+def _refuse_foreign(kubectl: Kubectl, found: dict[str, dict[str, Any]]) -> None:
+    for name in RELEASES:
+        if name in found and not is_ours(found[name]):
+            raise LabError(
+                f"the namespace {kubectl.namespace} has a Helm release {name} of another chart "
+                f"({found[name]['chart']}); it is left alone. Choose another namespace with -e lab_namespace=…"
+            )
+
+
+def clear(kubectl: Kubectl, wanted: Wanted | None) -> list[str]:
     """Remove the previous load, and the servers unless they are ``wanted`` (None: none is). Returns what was removed.
 
-    ``wait``: until their pods are gone. Raises ``LabError`` for a release of ours in name only.
+    Raises ``LabError`` for a release of ours in name only.
     """
     found = releases(kubectl)
-    for name, release in found.items():
-        if not release["chart"].startswith(CHART):
-            raise LabError(
-                f"the namespace {kubectl.namespace} has a Helm release {name} of another chart ({release['chart']}); "
-                "it is left alone. Choose another namespace with -e lab_namespace=…"
-            )
-    outdated = [name for name in found if name == "load" or not wanted or not _is(kubectl, found[name], wanted)]
-    uninstall(kubectl, outdated, wait=wait)
+    _refuse_foreign(kubectl, found)
+    ours = [name for name in RELEASES if name in found]
+    outdated = [name for name in ours if name == "load" or not wanted or not _is(kubectl, found[name], wanted)]
+    uninstall(kubectl, outdated)
     return outdated
 
 
@@ -249,11 +297,10 @@ def uninstall(kubectl: Kubectl, names: Sequence[str], *, wait: bool = False) -> 
     """
     for name in names:
         say(f"removing the release {name}")
-        done = attempt(
-            [*helm_words(kubectl), "uninstall", name, "--ignore-not-found", "--no-hooks", "--cascade", "background"]
-        )
+        done = helm.run(kubectl, "uninstall", name, "--ignore-not-found", "--no-hooks", "--cascade", "background")
         if done.code != 0:
-            raise LabError(f"helm uninstall {name} failed in the namespace {kubectl.namespace}: {done.reason}")
+            reason = helm.explain(done.stderr)
+            raise LabError(f"the release {name} of the namespace {kubectl.namespace} cannot be removed: {reason}")
         selector = f"--selector=app.kubernetes.io/instance={name},app.kubernetes.io/part-of={LAB}"
         kubectl.run(
             "delete", "pods", selector, "--grace-period=1", f"--wait={str(wait).lower()}", "--timeout=60s", limit_s=70
@@ -261,13 +308,21 @@ def uninstall(kubectl: Kubectl, names: Sequence[str], *, wait: bool = False) -> 
 
 
 def remove(kubectl: Kubectl) -> bool:
-    """Remove the lab's releases, and the namespace if the lab made it. Tells whether there was something."""
-    check_answers(kubectl)
-    removed = clear(kubectl, None, wait=True)
-    found = kubectl.attempt("get", "namespace", kubectl.namespace, "--output=json")
-    labels = json.loads(found.stdout)["metadata"].get("labels", {}) if found.code == 0 else {}
+    """Remove the lab's releases, and the namespace if the lab made it. Tells whether there was something.
+
+    Releases of somebody else stay, and so does a namespace with such a one in it.
+    """
+    found = releases(kubectl)
+    ours = [name for name in RELEASES if name in found and is_ours(found[name])]
+    uninstall(kubectl, ours, wait=True)
+    answer = kubectl.attempt("get", "namespace", kubectl.namespace, "--output=json")
+    labels = json.loads(answer.stdout)["metadata"].get("labels", {}) if answer.code == 0 else {}
     if labels.get(MANAGED_BY) != LAB:
-        return bool(removed)
+        return bool(ours)
+    others = sorted(set(found) - set(ours))
+    if others:
+        say(f"the namespace {kubectl.namespace} stays: it has a Helm release {others[0]} that is not the lab's")
+        return bool(ours)
     say(f"removing the namespace {kubectl.namespace}")
     kubectl.run("delete", "namespace", kubectl.namespace, "--wait=true", "--timeout=120s", limit_s=130)
     return True

@@ -31,6 +31,11 @@ SETTLE_EACH_S = 10.0
 BY_FORCE = ("--force", "--grace-period=0")
 
 
+def asks_servers(course: Course) -> bool:
+    """Tell whether a server itself is asked for something, which needs a line to it."""
+    return bool(course.base_delay_ms) or any(event.do in FAULTS for event in course.events)
+
+
 class KubernetesStage:
     """``events.stage.Stage`` on the servers' Deployment. ``close`` it: it holds port-forwards."""
 
@@ -45,7 +50,7 @@ class KubernetesStage:
 
     def prepare(self, course: Course) -> None:
         """Open what its events need, so that they happen at their time; blocks."""
-        if course.base_delay_ms or any(event.do in FAULTS for event in course.events):
+        if asks_servers(course):
             self._lines.open(replica.pod for replica in self._witness.current())
 
     async def close(self) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.kubernetes.programs import Kubectl
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.files import write_text
 from grpc_lb_lab.own.state import claim_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from grpc_lb_lab.kubernetes.programs import Kubectl
 
 CHART = Path(__file__).resolve().parents[3] / "charts" / "grpc-echo"
 
@@ -34,40 +36,87 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def remember(state: Path, kubectl: Kubectl) -> None:
-    """Note that the lab works in this place, so that a reset finds it when the current context is another by then."""
+@dataclass(frozen=True)
+class Place:
+    """A namespace of one certain cluster.
+
+    ``kubeconfig`` (absolute, one file or several as in KUBECONFIG) and ``context`` lead there. ``uid`` is the
+    cluster's own: that of its namespace kube-system, empty where the user may not read it; ``server`` and ``authority``
+    are as in ``kubeconfig.Target``.
+    """
+
+    namespace: str
+    kubeconfig: str
+    context: str
+    server: str = ""
+    authority: str = ""
+    uid: str = ""
+
+    @property
+    def kubectl(self) -> Kubectl:
+        """kubectl, bound to this place."""
+        return Kubectl(self.namespace, self.kubeconfig, self.context)
+
+    def is_in_cluster_of(self, other: Place) -> bool:
+        """Tell whether both are in the same cluster. One of an older lab, which noted no more, is where it leads to."""
+        if self.uid and other.uid:
+            return self.uid == other.uid
+        if not self.server or not other.server:
+            return (self.kubeconfig, self.context) == (other.kubeconfig, other.context)
+        return (self.server, self.authority) == (other.server, other.authority)
+
+    def is_same_as(self, other: Place) -> bool:
+        """Tell whether both are the same namespace of the same cluster."""
+        return self.namespace == other.namespace and self.is_in_cluster_of(other)
+
+    def __str__(self) -> str:
+        """Return the place as messages name it."""
+        where = f" ({self.server})" if self.server else ""
+        return f"context {self.context}{where}, namespace {self.namespace}"
+
+
+def remember(state: Path, place: Place) -> None:
+    """Note that the lab installs something in this place, so that a reset finds it from wherever it is called."""
     places = remembered(state)
-    place = _place(kubectl)
     if place not in places:
         _write(state, [*places, place])
 
 
-def forget(state: Path, kubectl: Kubectl) -> None:
-    """Strike a place off: nothing of the lab is left there."""
-    places = [place for place in remembered(state) if place != _place(kubectl)]
-    if places:
-        _write(state, places)
+def forget(state: Path, *places: Place) -> None:
+    """Strike places off: nothing of the lab is left there, or nobody wants to know."""
+    _keep(state, [known for known in remembered(state) if not any(known.is_same_as(place) for place in places)])
+
+
+def forget_cluster(state: Path, authority: str) -> None:
+    """Strike off every place in the cluster with these certificates: it was deleted."""
+    _keep(state, [known for known in remembered(state) if not authority or known.authority != authority])
+
+
+def _keep(state: Path, kept: list[Place]) -> None:
+    if kept:
+        _write(state, kept)
     else:
         _file(state).unlink(missing_ok=True)
 
 
-def remembered(state: Path) -> list[dict[str, str]]:
-    """Return the places, oldest first, each with the fields of ``Kubectl``."""
+def remembered(state: Path) -> list[Place]:
+    """Return the places, oldest first. Raises ``LabError`` for a file that is not as the lab wrote it."""
+    path = _file(state)
     try:
-        places: list[dict[str, str]] = json.loads(_file(state).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return [Place(**{str(key): str(value) for key, value in item.items()}) for item in json.loads(path.read_text())]
+    except FileNotFoundError:
         return []
-    return places
-
-
-def _place(kubectl: Kubectl) -> dict[str, str]:
-    return {"namespace": kubectl.namespace, "kubeconfig": kubectl.kubeconfig, "context": kubectl.context}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise LabError(
+            f"{path}, where the lab notes in which clusters it installed something, cannot be read ({error}). "
+            "Look there yourself (Helm releases echo and load), then remove this file"
+        ) from error
 
 
 def _file(state: Path) -> Path:
     return state / "kubernetes.json"
 
 
-def _write(state: Path, places: list[dict[str, str]]) -> None:
+def _write(state: Path, places: list[Place]) -> None:
     claim_root(state)
-    _file(state).write_text(json.dumps(places, indent=1) + "\n", encoding="utf-8")
+    write_text(_file(state), json.dumps([asdict(place) for place in places], indent=1) + "\n")

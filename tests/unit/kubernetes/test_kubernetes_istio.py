@@ -39,8 +39,11 @@ def cluster(
     home: dict[str, str] | None = NOT_FOUND,
     served: tuple[str, ...] = ("v1beta1", "v1"),
     more: str = "",
+    may_install: bool = True,
 ) -> None:
     """Let kubectl answer for a cluster like this. ``istiods`` None: the user may not look; ``home``: its labels."""
+    review = json.dumps({"kind": "SelfSubjectAccessReview", "status": {"allowed": may_install}})
+    reviews = json.dumps({"kind": "List", "items": [json.loads(review)] * len(istio.INSTALL_RIGHTS)})
     deployments = "exit 1" if istiods is None else f"echo '{json.dumps({'items': istiods})}'"
     space = (
         'echo "Error (NotFound)" >&2; exit 1'
@@ -53,6 +56,7 @@ def cluster(
 *"get deployments"*) {deployments} ;;
 *"get namespace"*) {space} ;;
 *"get customresourcedefinition "*) echo '{rules}' ;;
+*"create --filename=- --output=json"*) echo '{reviews}' ;;
 {more}
 esac"""
     program("kubectl", body)
@@ -65,7 +69,7 @@ def look(version: str = "1.31.1") -> istio.Found:
 def test_none_is_installed_into_a_namespace_of_the_labs_own(program: Program, calls: Calls) -> None:
     cluster(program, istiods=[])
     assert look() == istio.Found(install=True, owner="lab", version="1.31.1")
-    assert any(" create --filename=-" in call for call in calls())
+    assert any(call.endswith(" create --filename=-") for call in calls())
 
 
 def test_the_labs_own_is_left_when_it_is_the_wanted_one(program: Program, calls: Calls) -> None:
@@ -121,10 +125,25 @@ def test_a_namespace_of_somebody_else_is_left_alone(program: Program) -> None:
         look()
 
 
-def test_who_may_not_install_is_told(program: Program) -> None:
-    cluster(program, istiods=[], more='*" create "*) echo "forbidden" >&2; exit 1 ;;')
-    with pytest.raises(LabError, match="this user may not install one"):
+def test_who_may_not_install_is_told_before_anything_is_made(program: Program, calls: Calls) -> None:
+    cluster(program, istiods=[], may_install=False)
+    with pytest.raises(
+        LabError, match=r"this user may not install one \(create namespaces, create customresourcedefinitions\.api"
+    ):
         look()
+    assert not any(call.endswith(" create --filename=-") for call in calls())
+
+
+def test_a_cluster_that_gets_istio_is_remembered_before(program: Program, calls: Calls) -> None:
+    cluster(program, istiods=[])
+    made: list[bool] = []
+    istio.have_room(
+        Kubectl("istio-system"),
+        "1.31.1",
+        "abc",
+        lambda: made.append(any(call.endswith(" create --filename=-") for call in calls())),
+    )
+    assert made == [False]
 
 
 def injected(*names: str) -> str:

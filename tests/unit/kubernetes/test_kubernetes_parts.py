@@ -18,7 +18,6 @@ from grpc_lb_lab import cli
 from grpc_lb_lab.kubernetes import collect, image, namespace, tools, used
 from grpc_lb_lab.kubernetes.programs import Kubectl, ProgramError, attempt, stream
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.own.marks import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,12 +153,13 @@ def test_only_what_a_node_lacks_is_copied(program: Program, calls: Calls) -> Non
 # --- namespace --------------------------------------------------------------------------------------------------------
 
 
-def rights_kubectl(refused: str) -> str:
+def rights_kubectl(refused: str, subresource: str = "") -> str:
     """A kubectl that allows everything but one resource."""
     return f"""exec python3 -c '
 import json, sys
 for item in json.load(sys.stdin)["items"]:
-    allowed = item["spec"]["resourceAttributes"]["resource"] != "{refused}"
+    asked = item["spec"]["resourceAttributes"]
+    allowed = (asked["resource"], asked["subresource"]) != ("{refused}", "{subresource}")
     print(json.dumps({{"kind": item["kind"], "status": {{"allowed": allowed}}}}, indent=4))
 '"""
 
@@ -167,18 +167,26 @@ for item in json.load(sys.stdin)["items"]:
 def test_rights_that_are_missing_are_named(program: Program) -> None:
     program("kubectl", rights_kubectl("jobs"))
     with pytest.raises(
-        LabError, match=r"may not do what the lab needs in the namespace ns: create jobs\.batch\. docs/"
+        LabError,
+        match=r"in the namespace ns: get/list/create/patch/delete jobs\.batch\. docs/existing-clusters\.md has",
     ):
-        namespace.check_rights(Kubectl("ns"))
+        namespace.check_rights(Kubectl("ns"), namespace.needed_rights())
     program("kubectl", rights_kubectl("nothing"))
-    namespace.check_rights(Kubectl("ns"))
+    namespace.check_rights(Kubectl("ns"), namespace.needed_rights())
 
 
 def test_only_a_control_plane_needs_the_right_to_make_roles(program: Program) -> None:
     program("kubectl", rights_kubectl("rolebindings"))
-    namespace.check_rights(Kubectl("ns"))
-    with pytest.raises(LabError, match=r"create rolebindings\.rbac\.authorization\.k8s\.io\. docs/"):
-        namespace.check_rights(Kubectl("ns"), control_plane=True)
+    namespace.check_rights(Kubectl("ns"), namespace.needed_rights())
+    with pytest.raises(LabError, match=r"delete rolebindings\.rbac\.authorization\.k8s\.io\. docs/"):
+        namespace.check_rights(Kubectl("ns"), namespace.needed_rights(control_plane=True))
+
+
+def test_a_client_outside_needs_the_right_to_come_in(program: Program) -> None:
+    program("kubectl", rights_kubectl("pods", "portforward"))
+    namespace.check_rights(Kubectl("ns"), namespace.needed_rights())
+    with pytest.raises(LabError, match=r"in the namespace ns: get/create pods/portforward\. docs/"):
+        namespace.check_rights(Kubectl("ns"), namespace.needed_rights(forward=True))
 
 
 def documented_rules(name: str = "grpc-lb-lab") -> list[dict[str, Any]]:
@@ -198,7 +206,8 @@ def is_granted(right: tuple[str, str, str, str], rules: list[dict[str, Any]]) ->
 
 def test_the_documented_role_grants_what_is_asked_for() -> None:
     rules = documented_rules()
-    assert [right for right in namespace.RIGHTS if not is_granted(right, rules)] == []
+    asked = namespace.needed_rights(forward=True)
+    assert [right for right in asked if not is_granted(right, rules)] == []
     assert not is_granted(("create", "rbac.authorization.k8s.io", "roles", ""), rules)
     more = documented_rules("grpc-lb-lab-control-planes")
     mesh = documented_rules("grpc-lb-lab-mesh")
@@ -289,12 +298,6 @@ def test_a_namespace_that_may_not_be_made(program: Program) -> None:
         namespace.ensure(Kubectl("ns"))
 
 
-def test_no_current_context(program: Program) -> None:
-    program("kubectl", 'echo "error: current-context is not set" >&2; exit 1')
-    with pytest.raises(LabError, match="there is no current kubeconfig context"):
-        namespace.named(Kubectl("ns"))
-
-
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 
@@ -318,16 +321,6 @@ def test_a_program_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert tools.look(["helm", "kubectl"]) == {"helm": "not on the PATH", "kubectl": "not on the PATH"}
     with pytest.raises(LabError, match="unknown program helmet"):
         tools.look(["helmet"])
-
-
-def test_places_are_remembered_once_and_forgotten(tmp_path: Path) -> None:
-    here, there = Kubectl("a", context="c"), Kubectl("b", "file", "c")
-    for place in (here, there, here):
-        used.remember(tmp_path, place)
-    assert [Kubectl(**place) for place in used.remembered(tmp_path)] == [here, there]
-    used.forget(tmp_path, here)
-    used.forget(tmp_path, there)
-    assert [path.name for path in tmp_path.iterdir()] == [MARK]
 
 
 def test_the_chart_digest_follows_images_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,11 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
+from grpc_lb_lab.kubernetes.forward import forward
+from grpc_lb_lab.kubernetes.programs import Kubectl
+from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,3 +195,73 @@ def test_a_kind_cluster_of_somebody_else(cluster: KubernetesLab, somebody_elses_
     assert cluster.play("reset", kind_cluster_name="somebody-else").code == 0
     inspect = ["docker", "inspect", "--format", "{{.State.Running}}", somebody_elses_node]
     assert subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip() == "true"
+
+
+def test_faults_come_from_the_lab_only_and_a_gateway_closes_behind_the_load(cluster: KubernetesLab) -> None:
+    run = cluster.start(strategy="gateway", lab_duration=6)
+    ports = "--output=jsonpath={.spec.type} {.spec.ports[0].nodePort}"
+    deadline = time.monotonic() + 60
+    while not (found := cluster.kubectl("get", "service", "gateway", ports, code=None)).startswith("NodePort"):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    host = cluster.pods("echo")[0]["status"]["hostIP"]
+    with grpc.insecure_channel(f"{host}:{found.split()[1]}") as channel:
+        stub = echo_pb2_grpc.EchoServiceStub(channel)
+        assert stub.Echo(echo_pb2.EchoRequest(), wait_for_ready=True, timeout=30).backend.pod
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.SetFault(echo_pb2.FaultRequest(crash=True), timeout=5)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED, "the gateway knows the echo methods only"
+    screen, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, screen
+    assert cluster.kubectl("get", "service", "gateway", ports) == "ClusterIP "
+    pod = cluster.pods("echo")[0]["metadata"]["name"]
+    forwarding = forward(Kubectl(cluster.namespace, str(cluster.kubeconfig)), f"pod/{pod}", 50051)
+    with forwarding as address, grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
+        echo_pb2_grpc.EchoServiceStub(channel).SetFault(echo_pb2.FaultRequest(crash=True), timeout=5)
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_quota_is_named_and_once_it_is_lifted_the_next_run_passes(cluster: KubernetesLab) -> None:
+    passes(cluster)
+    cluster.kubectl("create", "quota", "small", "--hard=pods=3")
+    try:
+        run = cluster.play(strategy="headless")
+    finally:
+        cluster.kubectl("delete", "quota", "small")
+    assert run.code != 0
+    assert "the cluster makes no further pod for echo: forbidden: exceeded quota: small" in run.errors, run.screen
+    passes(cluster, "headless")
+
+
+@pytest.mark.parametrize(
+    ("strike", "words"),
+    [("deleted", "server {} was deleted during the load"), ("killed", "server {} ended and was restarted during")],
+)
+def test_a_server_that_is_lost_in_a_steady_load_is_named(cluster: KubernetesLab, strike: str, words: str) -> None:
+    run = cluster.start(strategy="headless", lab_duration=8, lab_rate=100)
+    cluster.wait_for_client()
+    time.sleep(3)
+    pod = cluster.pods("echo")[0]["metadata"]["name"]
+    if strike == "deleted":
+        cluster.kubectl("delete", "pod", pod, "--wait=false", "--grace-period=1")
+    else:
+        kill(cluster, pod, "server", "KILL")
+    screen, _ = run.communicate(timeout=60)
+    report = cluster.report("headless")
+    assert any(note.startswith(words.format(pod)) for note in report["notes"]), screen
+    assert report["verdict"]["status"] == "pass" or words.format(pod)[1:] in report["verdict"]["cause"], screen
+
+
+def test_a_node_that_is_paused_in_a_steady_load_is_named(cluster: KubernetesLab) -> None:
+    run = cluster.start(strategy="headless", lab_duration=14, lab_rate=100)
+    cluster.wait_for_client()
+    time.sleep(3)
+    node = f"{cluster.cluster}-control-plane"
+    subprocess.run(["docker", "pause", node], check=True, capture_output=True)
+    try:
+        time.sleep(8)
+    finally:
+        subprocess.run(["docker", "unpause", node], check=True, capture_output=True)
+    screen, _ = run.communicate(timeout=90)
+    notes = cluster.report("headless")["notes"]
+    assert any(re.match(r"the whole lab stood still for [789] s \(at ", note) for note in notes), screen

@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.client.dns_watch import DnsWatch
+from grpc_lb_lab.client.heartbeat import Heartbeat
 from grpc_lb_lab.client.watch import Watch
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from grpc_lb_lab.client.pacing import Pace
     from grpc_lb_lab.client.recorder import Recorder
     from grpc_lb_lab.model.plan import Plan
-    from grpc_lb_lab.model.result import DnsAnswer
+    from grpc_lb_lab.model.result import DnsAnswer, Pause
 
 
 class Beside:
@@ -35,6 +36,7 @@ class Beside:
         live: LiveWriter | None,
     ) -> None:
         """Needs a running event loop; nothing runs before ``running``."""
+        self._heartbeat = Heartbeat()
         self._watch = Watch(index, pace, plan.load.deadline_s, recorder, log, stop, plan.course)
         self._pace, self._recorder, self._log, self._live = pace, recorder, log, live
         headless = plan.targets.get("headless", "")
@@ -45,7 +47,8 @@ class Beside:
         """Run all within the ``with`` block. ``start``: the first call, in seconds since the epoch."""
         if self._live:
             self._live.follow(self._pace, self._recorder, self._log, start)
-        tasks = [asyncio.ensure_future(part.run()) for part in (self._watch, self._live, self._dns) if part]
+        parts = (self._watch, self._live, self._dns, self._heartbeat)
+        tasks = [asyncio.ensure_future(part.run()) for part in parts if part]
         try:
             yield
         finally:
@@ -61,6 +64,11 @@ class Beside:
         if self._live:
             self._live.write(ended=True)
             self._live.close()
+
+    @property
+    def pauses(self) -> list[Pause]:
+        """When this client stood still."""
+        return self._heartbeat.pauses
 
     @property
     def dns_answers(self) -> list[DnsAnswer]:

@@ -185,7 +185,7 @@ class Client:
         beside.finish(ended)
         self._note_shortfall(pace, recorder)
         result = measured(self._index, recorder, log, began + offset, ended + offset, cpu)
-        return replace(result, dns_answers=beside.dns_answers, hop_cpu=hop_cpu)
+        return replace(result, dns_answers=beside.dns_answers, hop_cpu=hop_cpu, pauses=beside.pauses)
 
     def _note_shortfall(self, pace: Pace, recorder: Recorder) -> None:
         if self._stop.reason:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grpc_lb_lab.kubernetes.programs import Kubectl
-    from grpc_lb_lab.model.inventory import Inventory
+    from grpc_lb_lab.model.inventory import Inventory, Replica
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,13 @@ def _follow(
 
 
 def _after(kubectl: Kubectl, script: Script, plan: Plan, before: Inventory) -> Inventory:
-    """Return the inventory with everyone who took part and, in a scenario, with what happened to them."""
+    """Return the inventory with everyone who took part, and with what happened to them."""
+    script.witness.catch_up(kubectl.items("pods", f"--selector={rollout.SELECTOR}"))
+    everyone = script.witness.everyone()
     if not plan.course:
-        return with_newcomers(before, _servers(kubectl))
+        return replace(before, replicas=with_newcomers(before.replicas, everyone), events=script.events())
     notes = [*before.notes, *script.clocks.words()]
-    return replace(before, replicas=script.witness.everyone(), events=script.events(), notes=notes)
+    return replace(before, replicas=everyone, events=script.events(), notes=notes)
 
 
 def used(images: dict[str, str], strategy: dict[str, Any]) -> dict[str, str]:
@@ -144,19 +146,10 @@ def _servers(kubectl: Kubectl) -> list[pods.Pod]:
     return [pod for pod in kubectl.items("pods", f"--selector={rollout.SELECTOR}") if not pods.is_leaving(pod)]
 
 
-def with_newcomers(before: Inventory, after: list[pods.Pod]) -> Inventory:
-    """Add replicas that came during the load, so that whoever answered is known, and note what changed."""
-    known = {item.uid for item in before.replicas}
-    now = [pods.replica(pod) for pod in after]
-    gone = sorted(item.pod for item in before.replicas if item.uid not in {other.uid for other in now})
-    came = sorted((item for item in now if item.uid not in known), key=lambda item: item.pod)
-    restarted = sorted(pods.name(pod) for pod in after if any(item.get("restartCount") for item in pods.statuses(pod)))
-    notes = [
-        f"{word} during the load: {', '.join(names)}"
-        for word, names in (("gone", gone), ("restarted", restarted))
-        if names
-    ]
-    return replace(before, replicas=[*before.replicas, *came], notes=[*before.notes, *notes])
+def with_newcomers(before: list[Replica], everyone: list[Replica]) -> list[Replica]:
+    """Add replicas that came during the load, so that whoever answered is known; the others as they were before it."""
+    known = {item.uid for item in before}
+    return [*before, *(item for item in everyone if item.uid not in known)]
 
 
 def _plan(path: Path) -> Plan:

@@ -57,6 +57,7 @@ class Script:
 
     def prepare(self) -> None:
         """Do what must be done before the first measured call. Raises ``LabError``."""
+        self.witness.start()
         if not self._plan.course:
             return
         # kubectl is forked off all the time, and nothing of gRPC goes on in it.
@@ -68,7 +69,6 @@ class Script:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._stage = KubernetesStage(self._kubectl, self.witness, port, self._plan.load.replicas)
-        self.witness.start()
         self._stage.prepare(self._plan.course)
         self._submit(self._conductor(self._plan.course, self._stage).prepare()).result()
 

@@ -123,6 +123,16 @@ class Witness:
             if self._ready_names() != ready:
                 self._ready(self._ready_names())
 
+    def catch_up(self, found: Iterable[pods.Pod]) -> None:
+        """Take in all pods that there are now, of which the watch may not have told yet."""
+        now = {_uid(pod): pod for pod in found}
+        with self._lock:
+            lost = [pod for uid, pod in self._pods.items() if uid not in now and uid not in self._gone]
+        for pod in now.values():
+            self.see_pod("MODIFIED", pod)
+        for pod in lost:
+            self.see_pod("DELETED", pod)
+
     def see_slice(self, kind: str, item: dict[str, Any]) -> None:
         """Take in one event of the watch on EndpointSlices."""
         with self._lock:

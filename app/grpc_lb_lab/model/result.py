@@ -47,6 +47,14 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """A time in which a client stood still as a whole, not only its calls."""
+
+    began_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True)
 class LatencySlot:
     """Latencies of calls that ended in slot number ``index`` since the epoch (``index * slot_s``), failed ones too."""
 
@@ -173,3 +181,4 @@ class ClientResult:
     latency_slots: list[LatencySlot] = field(default_factory=list)
     dns_answers: list[DnsAnswer] = field(default_factory=list)
     hop_cpu: dict[str, list[float]] = field(default_factory=dict)
+    pauses: list[Pause] = field(default_factory=list)

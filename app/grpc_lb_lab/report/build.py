@@ -11,6 +11,7 @@ from grpc_lb_lab.model.verdict import SCHEMA_VERSION
 from grpc_lb_lab.report import mesh
 from grpc_lb_lab.report.course import measure_course
 from grpc_lb_lab.report.course_verdict import judge_course
+from grpc_lb_lab.report.disturbance import disturbances
 from grpc_lb_lab.report.document import (
     Actual,
     Backend,
@@ -77,7 +78,7 @@ def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) 
         verdict=verdict,
         warmup=facts.warmup,
         cpu=facts.cpu,
-        notes=facts.notes,
+        notes=facts.notes if plan.course else [*disturbances(facts), *facts.notes],
         configuration={"strategy": plan.strategy, "targets": plan.targets, "dns": plan.dns},
         keys=key_figures(facts),
         methods=methods_by_pod(facts),

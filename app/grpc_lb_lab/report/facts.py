@@ -15,6 +15,7 @@ from grpc_lb_lab.model.result import (
     Failure,
     LatencySlot,
     PathCount,
+    Pause,
     ProxyStats,
     ServerStats,
 )
@@ -76,6 +77,7 @@ class Facts:
 
     ``channels`` has one map a client channel: answers by UID. ``servers`` has one snapshot a UID. ``failures``: the
     first failed calls of every client, by the time they began. ``over_time``: one entry a client.
+    ``pauses``: when all clients stood still.
     """
 
     cluster: str
@@ -108,6 +110,7 @@ class Facts:
     notes: list[str]
     failures: list[Failure] = field(default_factory=list)
     over_time: list[OverTime] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
 
     @property
     def disturbed(self) -> bool:

@@ -12,6 +12,7 @@ from grpc_lb_lab.model.inventory import Inventory, Replica
 from grpc_lb_lab.model.result import BackendCount, ClientResult, PathCount, ProxyStats, ServerStats
 from grpc_lb_lab.report import shared
 from grpc_lb_lab.report.cpu import measure_cpu
+from grpc_lb_lab.report.disturbance import common_pauses
 from grpc_lb_lab.report.facts import Facts, OverTime, ReplicaFacts
 from grpc_lb_lab.report.text import natural
 from grpc_lb_lab.report.timeline import merge_timelines
@@ -65,6 +66,7 @@ def merge(results: list[ClientResult], inventory: Inventory) -> Facts:
         notes=_notes(results, inventory),
         failures=sorted((one for result in results for one in result.failures), key=lambda one: one.began_at),
         over_time=[_over_time(result) for result in results],
+        pauses=common_pauses([result.pauses for result in results]),
     )
 
 

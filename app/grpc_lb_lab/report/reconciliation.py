@@ -86,7 +86,7 @@ def _per_replica(facts: Facts) -> str:
     for replica in facts.replicas:
         if replica.uid not in counted and replica.requests and not _explained_by_event(facts, replica):
             return f"{replica.label} answered {count(replica.requests, 'call')}, but its own count could not be read"
-        if replica.uid in counted and counted[replica.uid] < replica.requests:
+        if replica.uid in counted and counted[replica.uid] < replica.requests and not _restarted(facts, replica):
             own = count(counted[replica.uid], "attempt")
             return f"{replica.label} answered {count(replica.requests, 'call')}, but counted only {own} itself"
     return ""
@@ -94,6 +94,10 @@ def _per_replica(facts: Facts) -> str:
 
 def _explained_by_event(facts: Facts, replica: ReplicaFacts) -> bool:
     return any(concerns(event, replica) for event in facts.events)
+
+
+def _restarted(facts: Facts, replica: ReplicaFacts) -> bool:
+    return any(event.kind == "replica-ended" and concerns(event, replica) for event in facts.events)
 
 
 def _hops(facts: Facts) -> list[tuple[str, int]]:
@@ -129,9 +133,13 @@ def lost_beside(facts: Facts) -> int:
 
 
 def _lost(facts: Facts) -> int:
-    """Answers of replicas that are gone, their counters with them."""
-    counted = {server.uid for server in facts.servers}
-    return sum(replica.requests for replica in facts.replicas if replica.uid not in counted)
+    """Answers of replicas that are gone or were restarted, their counters with them."""
+    counted = {server.uid: server.attempts for server in facts.servers}
+    return sum(
+        max(0, replica.requests - counted.get(replica.uid, 0))
+        for replica in facts.replicas
+        if replica.uid not in counted or _restarted(facts, replica)
+    )
 
 
 def _sentence(facts: Facts, attempts: int, requests: int | None, server_retries: int, proxy_retries: int) -> str:

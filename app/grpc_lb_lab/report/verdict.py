@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.verdict import DistributionClass, Status
-from grpc_lb_lab.report import cause
+from grpc_lb_lab.report import cause, disturbance
 from grpc_lb_lab.report.classes import classify, fits, is_even_by_chance, sample_of, too_small
+from grpc_lb_lab.report.disturbance import disturbances
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan
@@ -62,6 +63,10 @@ def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliat
         status, sentence = "fail", cause.not_exact(sample) if near else story
     else:
         sentence = story
+    happened = disturbances(facts)
+    if happened and status != "pass":
+        # It was no steady load, so what went wrong in it says nothing of the strategy.
+        status, sentence = "invalid", f"{disturbance.sentence(happened)} {sentence}"
     return Verdict(
         status=status,
         expected=expected,

@@ -11,7 +11,7 @@ from grpc_lb_lab.kubernetes import load, pods, rollout
 from grpc_lb_lab.kubernetes.programs import Done, Kubectl
 from grpc_lb_lab.kubernetes.run import with_newcomers
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.model.inventory import Inventory, Replica
+from grpc_lb_lab.model.inventory import Replica
 from grpc_lb_lab.model.plan import Load
 
 if TYPE_CHECKING:
@@ -303,10 +303,7 @@ def test_a_client_without_a_result_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         load._finish(FakeKubectl([]), state, load.queue.Queue(), None)  # type: ignore[arg-type]
 
 
-def test_newcomers_and_losses_stand_in_the_inventory() -> None:
-    before = Inventory("kind", [Replica("e-1", "uid-e-1", "10.0.0.1"), Replica("e-2", "uid-e-2", "10.0.0.2")])
-    restarted = make("e-1", containerStatuses=[{**container("server", running={}), "restartCount": 1}])
-    after = with_newcomers(before, [restarted, make("e-3")])
-    assert [item.pod for item in after.replicas] == ["e-1", "e-2", "e-3"]
-    assert after.notes == ["gone during the load: e-2", "restarted during the load: e-1"]
-    assert with_newcomers(before, [make("e-1"), make("e-2")]) == before
+def test_who_came_during_the_load_is_added_and_the_others_stay_as_they_were() -> None:
+    before = [Replica("e-1", "uid-e-1", "10.0.0.1"), Replica("e-2", "uid-e-2", "10.0.0.2")]
+    gone, new = Replica("e-1", "uid-e-1", "10.0.0.1", ready=False), Replica("e-3", "uid-e-3", "10.0.0.3")
+    assert with_newcomers(before, [gone, before[1], new]) == [*before, new]

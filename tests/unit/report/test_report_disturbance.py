@@ -1,0 +1,80 @@
+"""What happened in the middle of a steady load is said, in the same words wherever it happened."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+import report_factory as made
+from grpc_lb_lab.model.inventory import Event
+from grpc_lb_lab.model.result import Pause
+from grpc_lb_lab.report.build import build_report
+
+if TYPE_CHECKING:
+    from grpc_lb_lab.report.document import Report
+
+
+def event(kind: str, index: int = 0, at: float = 0.2, detail: str = "") -> Event:
+    pod = f"echo-{index}"
+    return Event(made.START + at, kind, detail or f"pod {pod} on node n", pod, made.uid(index), made.ip(index))
+
+
+def report(*events: Event, failed: int = 0, servers: int = 5, pauses: list[list[Pause]] | None = None) -> Report:
+    """200 calls on five replicas, the first of which lost its counts where ``servers`` is 4."""
+    each = 40 * len(pauses or [[]])
+    result = made.client([[40] * 5], failed={"UNAVAILABLE": failed} if failed else {}, attempts=[each] * 5)
+    result = dataclasses.replace(result, servers=result.servers[5 - servers :])
+    clients = [dataclasses.replace(result, pauses=one, index=index) for index, one in enumerate(pauses or [[]])]
+    asked = made.plan(requests=result.requests * len(clients), replicas=5, clients=len(clients))
+    return build_report(asked, made.inventory(events=list(events)), clients)
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        ([event("replica-terminating"), event("replica-ended", at=0.3)], "was deleted during the load (at 0.2 s)"),
+        (
+            [event("replica-ended"), event("replica-started", at=0.3)],
+            "ended and was restarted during the load (at 0.2 s)",
+        ),
+        (
+            [event("replica-ended", detail="echo-0 (127.77.1.1): SIGKILL")],
+            "ended with SIGKILL during the load (at 0.2 s)",
+        ),
+        ([event("stop", detail="echo-0 (127.77.1.1) was sent SIGSTOP")], "was stopped during the load (at 0.2 s)"),
+    ],
+)
+def test_a_server_that_went_is_in_the_notes_and_in_the_cause_of_what_went_wrong(
+    events: list[Event], words: str
+) -> None:
+    fine, failed = report(*events, servers=4), report(*events, failed=3, servers=4)
+    assert fine.notes == [f"server echo-0 {words}"]
+    assert fine.verdict.status == "pass"
+    assert failed.verdict.status == "invalid"
+    assert failed.verdict.cause.startswith(f"Server echo-0 {words}. 3 of 203 calls failed")
+
+
+def test_without_it_the_same_counts_do_not_add_up() -> None:
+    found = report(servers=4)
+    assert found.verdict.cause.startswith("The counts do not add up: echo-0 answered 40 calls, but its own count")
+    assert found.notes == []
+
+
+def test_a_server_that_was_restarted_in_its_pod_began_to_count_anew() -> None:
+    result = made.client([[40] * 5], attempts=[10, 40, 40, 40, 40])
+    asked, events = made.plan(requests=200, replicas=5), [event("replica-ended"), event("replica-started", at=0.3)]
+    assert build_report(asked, made.inventory(), [result]).verdict.status == "invalid"
+    found = build_report(asked, made.inventory(events=events), [result])
+    assert (found.reconciliation.explained, found.verdict.status) == (True, "pass")
+
+
+def test_a_lab_that_stood_still_is_told_when_all_clients_did() -> None:
+    first, second = Pause(made.START + 0.1, made.START + 8.1), Pause(made.START + 0.2, made.START + 8.3)
+    still = "the whole lab stood still for 8 s (at 0.2 s): its node or machine was paused"
+    found = report(failed=2, pauses=[[first], [second]])
+    assert found.notes == [still]
+    assert found.verdict.status == "invalid"
+    assert found.verdict.cause.startswith(f"{still[0].upper()}{still[1:]}. 4 of 404 calls failed")
+    alone = report(failed=2, pauses=[[first], []])
+    assert (alone.notes, alone.verdict.status) == ([], "fail")

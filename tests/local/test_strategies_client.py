@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -195,3 +198,35 @@ def test_a_control_plane_that_dies_in_the_middle_costs_no_call(
     assert (report.verdict.status, report.errors) == ("pass", {}), report.verdict.cause
     until(lambda: planes().get(name) not in (None, before[name]), "the control plane was started again")
     assert judged(strategy_of(name)).verdict.status == "pass"
+
+
+def sends(lab: Lab) -> bool:
+    load = lab.status()["load"]
+    return bool(load and load["done"])
+
+
+def test_a_server_that_is_killed_in_a_steady_load_is_named(shared: Lab, judged: Callable[..., Report]) -> None:
+    victim = next(iter(shared.ready().values()))
+
+    def strike() -> None:
+        until(lambda: sends(shared), "calls are sent")
+        kill(victim["pid"])
+
+    report = judged(strategy_of("headless"), strike, requests=None, duration_s=4, rate_rps=100)
+    words = f"server {victim['pod']} ended with SIGKILL during the load (at "
+    assert [note for note in report.notes if note.startswith(words)]
+    assert report.verdict.status == "pass" or report.verdict.cause.startswith(f"S{words[1:]}")
+
+
+def test_a_lab_that_stood_still_in_a_steady_load_says_so(shared: Lab, judged: Callable[..., Report]) -> None:
+    def strike() -> None:
+        until(lambda: sends(shared), "calls are sent")
+        pids = shared.pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(4)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    report = judged(strategy_of("headless"), strike, requests=None, duration_s=7, rate_rps=100)
+    assert [note for note in report.notes if note.startswith("the whole lab stood still for 4 s (at ")], report.notes

@@ -69,6 +69,11 @@ def strangers(labels: list[str]) -> str:
 
 def small(sample: Sample, expected: DistributionClass, needed: str) -> str:
     """The sample cannot tell the expected class from others."""
+    if sample.replicas == 1:
+        return (
+            f"One replica gets every call whatever balances them, so this does not show {expected}; "
+            f"{needed} are needed, for example -e lab_replicas=5."
+        )
     had = f"{count(sample.calls, 'call')} over {count(len(sample.channels), 'connection')}"
     return (
         f"Too small to judge: {had} cannot show {expected} on {count(sample.replicas, 'replica')}; {needed} are needed."

@@ -49,6 +49,7 @@ def tail_sample(facts: Facts, present: list[Presence], tail: Tail, strategy: dic
         keys={key: _settled(calls, uids) for key, calls in facts.keys.items()},
         exact=False,
         weights=[float(weight) for weight in weights] if isinstance(weights, list) else None,
+        alone=strategy.get("replicas") == 1,
     )
 
 

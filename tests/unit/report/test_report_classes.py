@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
@@ -13,6 +14,7 @@ from grpc_lb_lab.report.classes import (
     fits,
     too_small,
 )
+from grpc_lb_lab.report.verdict import CLASSES
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -168,10 +170,13 @@ def test_size_limits(expected, enough, short, need):
     assert too_small(short, expected) == need
 
 
-def test_one_replica_needs_no_size_to_be_pinned_and_can_never_show_spread():
-    assert too_small(sample([1]), "pinned") == ""
-    assert too_small(sample([1000]), "spread") == "at least 2 replicas"
-    assert too_small(sample([1000]), "hashed") == "at least 2 replicas"
+@pytest.mark.parametrize("expected", CLASSES)
+def test_one_replica_shows_no_class_unless_the_strategy_is_about_one(expected):
+    assert too_small(sample([1000]), expected) == "at least 2 replicas"
+
+
+def test_a_strategy_about_one_replica_needs_no_size_to_be_pinned():
+    assert too_small(dataclasses.replace(sample([1]), alone=True), "pinned") == ""
 
 
 @pytest.mark.parametrize("replicas", [2, 3, 5, 7, 60, 200])

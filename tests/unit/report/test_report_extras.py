@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import report_factory as made
+from grpc_lb_lab.model import latency
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.report.build import build_report
 from grpc_lb_lab.report.document import Report
 from grpc_lb_lab.report.render.extras import extra_lines
+from grpc_lb_lab.report.render.html import render_html
 from grpc_lb_lab.report.render.markdown import render_markdown
 from grpc_lb_lab.report.render.terminal import render_terminal
 
@@ -82,3 +85,34 @@ def test_methods_are_listed_where_there_are_several():
     report = build_report(made.plan(requests=200, replicas=2), made.inventory(2), [one])
     assert report.methods["a.B/C"] == {"echo-0": 100, "echo-1": 0}
     assert dict(extra_lines(report))["SayHello"] == "100 calls, 40 to 60 a replica"
+
+
+def overloaded(seconds: float, late_s: float, **load) -> Report:
+    """6 s of 100 calls a second, which took ``seconds``; the latest call began ``late_s`` after it was due."""
+    lag = latency.new_histogram()
+    latency.record(lag, round(late_s * 1e6))
+    one = made.client([[120] * 5], lag_hdr=latency.encode(lag), finished_at=made.START + seconds)
+    asked = made.plan(**({"requests": None, "duration_s": 6.0, "rate_rps": 100.0} | load))
+    return build_report(asked, made.inventory(), [one])
+
+
+def test_a_rate_that_the_client_could_not_keep_is_told_in_every_view():
+    report = overloaded(10.0, 3.9)
+    words = "asked 100 calls/s, reached 60: the client could not keep the rate and began calls up to 3.9 s late."
+    assert report.verdict.status == "pass"  # calls that begin late go where they would have gone
+    assert words in " ".join(render_terminal(report, width=80).split())
+    assert words in render_markdown(report)
+    assert words in render_html(report)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        overloaded(6.0, 0.0),
+        overloaded(6.3, 3.9),  # a pause that was caught up: 5 % short is the most that is let pass
+        overloaded(10.0, 0.2),  # slow answers: the client began all calls in time
+        overloaded(10.0, 3.9, rate_rps=None, requests=600),  # a closed loop keeps no rate
+    ],
+)
+def test_a_rate_that_was_kept_is_not_told(report):
+    assert "rate" not in dict(extra_lines(report))

@@ -71,6 +71,17 @@ def test_baseline_has_nothing_to_balance():
     assert "the only replica there is" in report.verdict.cause
 
 
+@pytest.mark.parametrize(("expect", "precision"), [("even", "exact"), ("even", "chance"), ("pinned", "exact")])
+def test_one_replica_shows_nothing_of_balancing(expect, precision):
+    report = judged(made.client([[1000]]), replicas=1, expect=expect, precision=precision)
+    assert changed(report, status="invalid", balanced=False)
+    assert report.verdict.cause == (
+        f"One replica gets every call whatever balances them, so this does not show {expect}; "
+        "at least 2 replicas are needed, for example -e lab_replicas=5."
+    )
+    assert judged(made.client([[500, 500]]), replicas=2, precision=precision).verdict.status == "pass"
+
+
 def test_many_connections_through_the_service_are_spread():
     channels = [
         [20 if index == choice else 0 for index in range(5)]

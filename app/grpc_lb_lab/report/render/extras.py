@@ -1,9 +1,10 @@
-"""Lines for what only some strategies have: keys, several methods, figures of probes."""
+"""Lines for what only some runs have: a rate that was not kept, keys, several methods, figures of probes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.report.render.lines import rate_line
 from grpc_lb_lab.report.text import count, number, percent
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def extra_lines(report: Report) -> list[tuple[str, str]]:
-    """Label and line of each; nothing for most strategies."""
-    found = [("keys", _keys(report))]
+    """Label and line of each; nothing for most runs."""
+    found = [("rate", rate_line(report)), ("keys", _keys(report))]
     if len(report.methods) > 1:
         found += [(method.rpartition("/")[2], _method(calls)) for method, calls in report.methods.items()]
     found += [(name, _probe(name, figures)) for name, figures in report.probes.items()]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from grpc_lb_lab.report.course_repeats import missed
 from grpc_lb_lab.report.render.course import errors_line as course_errors_line
-from grpc_lb_lab.report.text import count, figure, listing, microseconds, milliseconds, number, verdict_words
+from grpc_lb_lab.report.text import count, figure, listing, microseconds, milliseconds, number, seconds, verdict_words
+from grpc_lb_lab.report.verdict import RATE_TOLERANCE
 
 if TYPE_CHECKING:
     from grpc_lb_lab.report.document import Report
@@ -51,6 +52,26 @@ def latency_line(report: Report) -> str:
     return (
         f"p50 {milliseconds(times.p50)}, p90 {milliseconds(times.p90)}, p99 {milliseconds(times.p99)}, "
         f"max {milliseconds(times.max)}"
+    )
+
+
+def rate_line(report: Report) -> str:
+    """That the client began its calls later than it was asked to; empty where it kept the rate, or had none to keep.
+
+    Both must show it: the load took longer than asked for, and calls began that late. Slow answers alone do the first,
+    a pause that was caught up alone does the second.
+    """
+    asked, actual, late_ms = report.requested, report.actual, report.lag_ms.max or 0.0
+    if not asked.rate_rps or not asked.duration_s or not actual.duration_s:
+        return ""
+    reached = actual.requests / actual.duration_s
+    kept = reached >= asked.rate_rps * (1 - RATE_TOLERANCE)
+    if kept or late_ms / 1000 < asked.duration_s * RATE_TOLERANCE:
+        return ""
+    return (
+        f"asked {number(asked.rate_rps)} calls/s, reached {number(round(reached))}: the client could not keep the rate "
+        f"and began calls up to {seconds(late_ms / 1000)} late. Latency counts from when a call was due, "
+        "so it includes this wait"
     )
 
 

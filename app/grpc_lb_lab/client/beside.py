@@ -7,8 +7,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.client.dns_watch import DnsWatch
-from grpc_lb_lab.client.heartbeat import Heartbeat
 from grpc_lb_lab.client.watch import Watch
+from grpc_lb_lab.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

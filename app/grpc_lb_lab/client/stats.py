@@ -9,7 +9,7 @@ import grpc.aio
 
 from grpc_lb_lab.client.names import resolve
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.model.result import ServerStats
+from grpc_lb_lab.model.result import Pause, ServerStats
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
 
 AT_A_TIME = 32
@@ -71,4 +71,5 @@ def from_reply(reply: echo_pb2.StatsReply) -> ServerStats:
         attempts_by_previous={str(previous): count for previous, count in sorted(reply.attempts_by_previous.items())},
         connections_accepted=reply.connections_accepted,
         run_cpu_s=reply.run_cpu_seconds if reply.HasField("run_cpu_seconds") else None,
+        pauses=[Pause(pause.began_at, pause.ended_at) for pause in reply.pauses],
     )

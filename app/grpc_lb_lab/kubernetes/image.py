@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 NAME = "grpc-lb-lab"
 # What runs in a pod and nothing else: a change of a page or a verdict must neither build an image nor replace a server.
-IN_IMAGE = ("__init__.py", "__main__.py", "cli.py", "client", "fault_token.py", "metrics.py", "model", "pb", "servers")
+IN_IMAGE = (
+    *("__init__.py", "__main__.py", "cli.py", "fault_token.py", "heartbeat.py", "metrics.py"),
+    *("client", "model", "pb", "servers"),
+)
 PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 BUILD_LIMIT_S = 300.0
 PULL_LIMIT_S = 300.0

@@ -47,14 +47,6 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Pause:
-    """A time in which a client stood still as a whole, not only its calls."""
-
-    began_at: float
-    ended_at: float
-
-
-@dataclass(frozen=True)
 class LatencySlot:
     """Latencies of calls that ended in slot number ``index`` since the epoch (``index * slot_s``), failed ones too."""
 
@@ -90,6 +82,14 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """A time in which a process stood still as a whole."""
+
+    began_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True)
 class ServerStats:
     """What one replica counted for the run (proto ``StatsReply``).
 
@@ -110,6 +110,7 @@ class ServerStats:
     attempts_by_previous: dict[str, int] = field(default_factory=dict)
     connections_accepted: int = 0
     run_cpu_s: float | None = None
+    pauses: list[Pause] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

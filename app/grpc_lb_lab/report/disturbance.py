@@ -21,7 +21,7 @@ def disturbances(facts: Facts) -> list[str]:
     """One clause for each thing that happened, in the order of time; empty for a load that nothing disturbed."""
     found = [what for replica in facts.replicas for what in _server(facts, replica)]
     still = [_still(facts, pause) for pause in facts.pauses]
-    return [words for _, words in sorted([*found, *still])]
+    return [words for _, words in sorted([*found, *still, *_servers_still(facts)])]
 
 
 def sentence(happened: list[str]) -> str:
@@ -57,9 +57,33 @@ def _word(event: Event, *, came_back: bool) -> str:
 
 
 def _still(facts: Facts, pause: Pause) -> tuple[float, str]:
-    lasted = round(pause.ended_at - pause.began_at)
-    words = f"the whole lab stood still for {lasted} s ({_at(facts, pause.began_at)}): its node or machine was paused"
-    return pause.began_at, words
+    """All clients stood still: the whole lab, where every server says the same of itself."""
+    whole = bool(facts.servers) and all(_overlap(pause, server.pauses) for server in facts.servers)
+    who = "the whole lab" if whole else "the client" if facts.clients == 1 else f"all {facts.clients} clients"
+    why = "its node or machine was paused" if whole else "paused, or without time on the machine"
+    return pause.began_at, f"{who} stood still for {_lasted(pause)} ({_at(facts, pause.began_at)}): {why}"
+
+
+def _servers_still(facts: Facts) -> list[tuple[float, str]]:
+    """Servers that stood still while the clients went on."""
+    labels = {replica.uid: replica.label for replica in facts.replicas}
+    found: list[tuple[float, str]] = []
+    for server in facts.servers:
+        name = labels.get(server.uid, server.pod)
+        for pause in server.pauses:
+            within = pause.began_at < facts.finished_at and facts.started_at < pause.ended_at
+            if within and not _overlap(pause, facts.pauses):
+                words = f"server {name} stood still for {_lasted(pause)} ({_at(facts, pause.began_at)})"
+                found.append((pause.began_at, words))
+    return found
+
+
+def _overlap(pause: Pause, others: list[Pause]) -> bool:
+    return any(pause.began_at < other.ended_at and other.began_at < pause.ended_at for other in others)
+
+
+def _lasted(pause: Pause) -> str:
+    return f"{round(pause.ended_at - pause.began_at)} s"
 
 
 def _at(facts: Facts, at: float) -> str:

@@ -125,6 +125,7 @@ def serve(config: EchoConfig) -> None:
     # that comes early waits, and that the threads of gRPC, which inherit the mask, take none.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     echo = start(config)
+    echo.service.heartbeat.start()
     offer_metrics(echo)
     signal.sigwait(STOP_SIGNALS)
     echo.drain()

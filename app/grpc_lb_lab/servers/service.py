@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from grpc_lb_lab import fault_token
+from grpc_lb_lab.heartbeat import Heartbeat
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 from grpc_lb_lab.servers import signals
 from grpc_lb_lab.servers.faults import FOR_MOST_MS, Fault, Faults
@@ -93,6 +94,7 @@ class EchoService:
         self._work_s = work_s
         self.handled = Handled([ECHO, ECHO_STREAM, STATS, SET_FAULT, *OTHERS.values()])
         self.faults = Faults()
+        self.heartbeat = Heartbeat()
         self._accepted = accepted
         self._backend = echo_pb2.Backend(
             pod=identity.pod, uid=identity.uid, ip=identity.ip, started_at=identity.started_at
@@ -229,6 +231,7 @@ class EchoService:
             attempts_by_previous=count.by_previous,
             connections_accepted=self._accepted.look() if self._accepted else 0,
             run_cpu_seconds=0.0 if count.cpu_from is None else cpu_s - count.cpu_from,
+            pauses=[echo_pb2.Pause(began_at=one.began_at, ended_at=one.ended_at) for one in self.heartbeat.pauses],
         )
 
     def _new_reply(self, key: tuple[bytes, str, tuple[tuple[str, str], ...]], context: grpc.ServicerContext) -> bytes:

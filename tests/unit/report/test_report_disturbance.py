@@ -20,14 +20,12 @@ def event(kind: str, index: int = 0, at: float = 0.2, detail: str = "") -> Event
     return Event(made.START + at, kind, detail or f"pod {pod} on node n", pod, made.uid(index), made.ip(index))
 
 
-def report(*events: Event, failed: int = 0, servers: int = 5, pauses: list[list[Pause]] | None = None) -> Report:
+def report(*events: Event, failed: int = 0, servers: int = 5) -> Report:
     """200 calls on five replicas, the first of which lost its counts where ``servers`` is 4."""
-    each = 40 * len(pauses or [[]])
-    result = made.client([[40] * 5], failed={"UNAVAILABLE": failed} if failed else {}, attempts=[each] * 5)
+    result = made.client([[40] * 5], failed={"UNAVAILABLE": failed} if failed else {})
     result = dataclasses.replace(result, servers=result.servers[5 - servers :])
-    clients = [dataclasses.replace(result, pauses=one, index=index) for index, one in enumerate(pauses or [[]])]
-    asked = made.plan(requests=result.requests * len(clients), replicas=5, clients=len(clients))
-    return build_report(asked, made.inventory(events=list(events)), clients)
+    asked = made.plan(requests=result.requests, replicas=5)
+    return build_report(asked, made.inventory(events=list(events)), [result])
 
 
 @pytest.mark.parametrize(
@@ -69,12 +67,38 @@ def test_a_server_that_was_restarted_in_its_pod_began_to_count_anew() -> None:
     assert (found.reconciliation.explained, found.verdict.status) == (True, "pass")
 
 
-def test_a_lab_that_stood_still_is_told_when_all_clients_did() -> None:
-    first, second = Pause(made.START + 0.1, made.START + 8.1), Pause(made.START + 0.2, made.START + 8.3)
-    still = "the whole lab stood still for 8 s (at 0.2 s): its node or machine was paused"
-    found = report(failed=2, pauses=[[first], [second]])
+def paused(first: list[Pause], second: list[Pause], servers: list[Pause], failed: int = 2) -> Report:
+    """Two clients and five servers, all of which stood still at the same times."""
+    result = made.client([[40] * 5], failed={"UNAVAILABLE": failed} if failed else {}, attempts=[80] * 5)
+    stats = [dataclasses.replace(server, pauses=servers) for server in result.servers]
+    clients = [
+        dataclasses.replace(result, servers=stats, pauses=one, index=index) for index, one in enumerate((first, second))
+    ]
+    return build_report(made.plan(requests=2 * result.requests, replicas=5, clients=2), made.inventory(), clients)
+
+
+AT_FIRST, LATER = Pause(made.START + 0.1, made.START + 8.1), Pause(made.START + 0.2, made.START + 8.3)
+
+
+@pytest.mark.parametrize(
+    ("servers", "still"),
+    [
+        ([AT_FIRST], "the whole lab stood still for 8 s (at 0.2 s): its node or machine was paused"),
+        ([], "all 2 clients stood still for 8 s (at 0.2 s): paused, or without time on the machine"),
+    ],
+)
+def test_clients_that_stood_still_are_told_and_the_whole_lab_where_servers_did_too(
+    servers: list[Pause], still: str
+) -> None:
+    found = paused([AT_FIRST], [LATER], servers)
     assert found.notes == [still]
     assert found.verdict.status == "invalid"
     assert found.verdict.cause.startswith(f"{still[0].upper()}{still[1:]}. 4 of 404 calls failed")
-    alone = report(failed=2, pauses=[[first], []])
-    assert (alone.notes, alone.verdict.status) == ([], "fail")
+
+
+def test_servers_that_stood_still_while_a_client_went_on_are_named_and_one_client_of_many_is_not() -> None:
+    assert paused([AT_FIRST], [], [AT_FIRST]).notes == [
+        f"server echo-{index} stood still for 8 s (at 0.1 s)" for index in range(5)
+    ]
+    before = Pause(made.START - 9, made.START - 1)
+    assert paused([AT_FIRST], [], [before]).notes == []

@@ -60,7 +60,7 @@ class StatsRequest(_message.Message):
     def __init__(self, run: _Optional[str] = ...) -> None: ...
 
 class StatsReply(_message.Message):
-    __slots__ = ("backend", "run", "attempts", "retries", "failed", "warmup_attempts", "connections", "peer_hosts", "cpu_seconds", "attempts_by_previous", "connections_accepted", "run_cpu_seconds")
+    __slots__ = ("backend", "run", "attempts", "retries", "failed", "warmup_attempts", "connections", "peer_hosts", "cpu_seconds", "attempts_by_previous", "connections_accepted", "run_cpu_seconds", "pauses")
     class AttemptsByPreviousEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,7 @@ class StatsReply(_message.Message):
     ATTEMPTS_BY_PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     RUN_CPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PAUSES_FIELD_NUMBER: _ClassVar[int]
     backend: Backend
     run: str
     attempts: int
@@ -92,7 +93,16 @@ class StatsReply(_message.Message):
     attempts_by_previous: _containers.ScalarMap[int, int]
     connections_accepted: int
     run_cpu_seconds: float
-    def __init__(self, backend: _Optional[_Union[Backend, _Mapping]] = ..., run: _Optional[str] = ..., attempts: _Optional[int] = ..., retries: _Optional[int] = ..., failed: _Optional[int] = ..., warmup_attempts: _Optional[int] = ..., connections: _Optional[int] = ..., peer_hosts: _Optional[_Iterable[str]] = ..., cpu_seconds: _Optional[float] = ..., attempts_by_previous: _Optional[_Mapping[int, int]] = ..., connections_accepted: _Optional[int] = ..., run_cpu_seconds: _Optional[float] = ...) -> None: ...
+    pauses: _containers.RepeatedCompositeFieldContainer[Pause]
+    def __init__(self, backend: _Optional[_Union[Backend, _Mapping]] = ..., run: _Optional[str] = ..., attempts: _Optional[int] = ..., retries: _Optional[int] = ..., failed: _Optional[int] = ..., warmup_attempts: _Optional[int] = ..., connections: _Optional[int] = ..., peer_hosts: _Optional[_Iterable[str]] = ..., cpu_seconds: _Optional[float] = ..., attempts_by_previous: _Optional[_Mapping[int, int]] = ..., connections_accepted: _Optional[int] = ..., run_cpu_seconds: _Optional[float] = ..., pauses: _Optional[_Iterable[_Union[Pause, _Mapping]]] = ...) -> None: ...
+
+class Pause(_message.Message):
+    __slots__ = ("began_at", "ended_at")
+    BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    began_at: float
+    ended_at: float
+    def __init__(self, began_at: _Optional[float] = ..., ended_at: _Optional[float] = ...) -> None: ...
 
 class FaultRequest(_message.Message):
     __slots__ = ("unready", "delay_ms", "fail_code", "service", "for_ms", "crash", "stop_ms")

@@ -1,4 +1,4 @@
-"""A client that was paused notices it."""
+"""A process that was paused notices it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import time
 
-from grpc_lb_lab.client import heartbeat
-from grpc_lb_lab.client.heartbeat import Heartbeat
+from grpc_lb_lab import heartbeat
+from grpc_lb_lab.heartbeat import Heartbeat
 
 
 def test_a_pause_is_noted_with_its_begin_and_end_and_a_busy_moment_is_not() -> None:
@@ -33,3 +33,12 @@ def test_a_loop_that_does_not_run_is_a_pause(monkeypatch) -> None:
 
     [pause] = asyncio.run(play()).pauses
     assert pause.ended_at - pause.began_at >= 0.4
+
+
+def test_a_thread_notices_it_too(monkeypatch) -> None:
+    subject, times = Heartbeat(), iter([0.0, 0.5, 9.0])
+    monkeypatch.setattr(heartbeat.time, "clock_gettime", lambda _: next(times))
+    monkeypatch.setattr(heartbeat.time, "sleep", lambda _: None)
+    with contextlib.suppress(StopIteration):
+        subject._run()
+    assert [round(pause.ended_at - pause.began_at, 3) for pause in subject.pauses] == [8.0]

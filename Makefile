@@ -1,7 +1,7 @@
 # `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lab compare remedy watch test test-scenarios test-kubernetes test-scenarios-kubernetes lock golden \
+.PHONY: help setup lab compare remedy watch test programs test-programs test-scenarios test-kubernetes test-scenarios-kubernetes lock golden \
   generate screenshots clean
 
 STRATEGY ?= service
@@ -31,8 +31,14 @@ remedy: setup ## Lay the trouble of a scenario beside what helps: make remedy SC
 watch: setup ## Show the run that happens now, in a second terminal; ARGS=--page: in a browser
 	@.venv/bin/lb-lab watch $(ARGS)
 
-test: setup ## Run every check and test that needs no cluster
+test: setup ## Run every check and test that needs no cluster; what needs a missing program is skipped
 	@.venv/bin/python scripts/test.py
+
+programs: setup ## Install the programs that some tests need: nginx, HAProxy, Chromium, ... (root, Debian or Ubuntu)
+	@.venv/bin/python scripts/optional_programs.py
+
+test-programs: setup ## Run only the tests that need these programs, and skip none
+	@.venv/bin/python scripts/test.py --needing
 
 test-scenarios: setup ## Run every scenario as its file has it, on local processes (about 25 minutes)
 	@LAB_TEST_SCENARIOS=1 .venv/bin/python -m pytest -v tests/scenarios

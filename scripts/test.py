@@ -1,30 +1,28 @@
 """Runs every check and test that needs no cluster and ends with one line: ``N passed, 0 failed in S s (…)``.
 
 Counted are the checks (one a tool), pytest's tests and molecule's steps (converge, verify, idempotence …).
-Arguments are the names of parts to run: checks, live, unit, molecule; all without any.
+What needs a program that is missing on this machine is skipped, and counted in that line. Arguments are the names of
+parts to run: checks, live, unit, molecule; all without any. ``--needing`` runs only what needs a program, and then
+what is skipped has failed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import optional_programs
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 REPO = Path(__file__).resolve().parent.parent
 BIN = REPO / ".venv" / "bin"
@@ -34,18 +32,8 @@ ENVIRONMENT = {
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
 }
-# Programs that only some strategies and tests need, and Debian's package of each.
-PROGRAMS = {
-    "nginx": "nginx-light",
-    "haproxy": "haproxy",
-    "chromium": "chromium",
-    "tmux": "tmux",
-    "prometheus": "prometheus",
-}
-# A test that lacks its program fails, unless this says that somebody knows.
-LEFT_OUT = {"chromium": "LAB_NO_BROWSER", "tmux": "LAB_NO_TMUX", "prometheus": "LAB_NO_PROMETHEUS"}
-POLICY = Path("/usr/sbin/policy-rc.d")
-SYSTEM_PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
+NEEDING = "--needing"
+NEEDS = "needs "  # how tests/conftest.py begins a reason
 PYTHON_CODE = ["app", "tests", "scripts", "action_plugins", "callback_plugins"]
 CHECKS = {
     "ansible-lint": ["ansible-lint", "--offline", "-q", "--nocolor"],
@@ -60,67 +48,62 @@ CHECKS = {
 
 @dataclass(frozen=True)
 class Tally:
-    """How many of something passed and failed."""
+    """How many of something passed and failed, and how many were skipped for which reason."""
 
     name: str
     passed: int
     failed: int
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
-def main(parts: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the parts, all of them even when one fails. Returns 0 when everything passed."""
     started = time.monotonic()
     # A shell lets its background jobs ignore Ctrl-C, and so would what the tests start and then end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    left_out = have_programs()
-    runners = {"checks": run_checks, "live": run_live, "unit": run_unit, "molecule": run_molecule}
-    chosen = [runners[part] for part in parts or runners]
+    needing = NEEDING in arguments
+    chosen = [RUNNERS[part] for part in arguments if part != NEEDING] or list(RUNNERS.values())
     # All but the checks wait more than they work, each in labs of its own.
     with ThreadPoolExecutor(max_workers=3) as pool:
-        tallies = [run() for run in chosen if run is run_checks]
-        tallies += pool.map(lambda run: run(), [run for run in chosen if run is not run_checks])
+        tallies = [run(needing) for run in chosen if run is run_checks]
+        tallies += pool.map(lambda run: run(needing), [run for run in chosen if run is not run_checks])
+    if needing or os.environ.get("CI"):
+        tallies = [without_excuse(tally, only_programs=not needing) for tally in tallies]
+    print(f"\n{closing_line(tallies, time.monotonic() - started)}", flush=True)
     passed, failed = sum(tally.passed for tally in tallies), sum(tally.failed for tally in tallies)
-    detail = ", ".join(f"{tally.passed} {tally.name}" for tally in tallies)
-    for program in left_out:
-        print(f"left out what needs {program}: install {PROGRAMS[program]}", flush=True)
-    print(f"\n{passed} passed, {failed} failed in {time.monotonic() - started:.0f} s ({detail})", flush=True)
     return int(failed > 0 or passed == 0)
 
 
-def have_programs() -> list[str]:
-    """Return the programs of the machine that some tests need and that are not there.
+def without_excuse(tally: Tally, *, only_programs: bool) -> Tally:
+    """Count as failed what was skipped for no good reason: a missing program is one if ``only_programs``, else none is.
 
-    A CI machine (``CI`` is set) of Debian's kind gets them; a developer's is left as it is.
+    CI tests on a bare machine first and then, where every program is, what needs one. Anything else runs nowhere.
     """
-    missing = [name for name in PROGRAMS if not shutil.which(name, path=SYSTEM_PATH)]
-    if missing and os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):
-        packages = [PROGRAMS[name] for name in missing]
-        print(f"installing {', '.join(packages)}", flush=True)
-        with no_services():
-            for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-                environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-                subprocess.run(["apt-get", "-qq", *command], env=environment, stdout=subprocess.DEVNULL, check=False)
-        missing = [name for name in PROGRAMS if not shutil.which(name, path=SYSTEM_PATH)]
-    ENVIRONMENT.update({LEFT_OUT[name]: "1" for name in missing if name in LEFT_OUT})
-    return missing
+    excused = {reason: count for reason, count in tally.skipped.items() if only_programs and reason.startswith(NEEDS)}
+    bad = tally.skipped - Counter(excused)
+    for reason, count in bad.items():
+        print(f"failed, as nothing else runs it: {count} of {tally.name} skipped: {reason}", flush=True)
+    return replace(tally, failed=tally.failed + bad.total(), skipped=Counter(excused))
 
 
-@contextlib.contextmanager
-def no_services() -> Iterator[None]:
-    """Keep Debian from starting what it installs: the tests want the programs, not services on their usual ports."""
-    if POLICY.exists():  # somebody's own word on the same question
-        yield
-        return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
-    POLICY.chmod(0o755)
-    try:
-        yield
-    finally:
-        POLICY.unlink()
+def closing_line(tallies: list[Tally], seconds: float) -> str:
+    """Return what is the last line of all: how many passed, failed and were skipped, and for want of what."""
+    skipped = sum((tally.skipped for tally in tallies), Counter[str]())
+    lacks = [
+        f"{reason.removeprefix(NEEDS)} ({skipped[reason]})" for reason in sorted(skipped) if reason.startswith(NEEDS)
+    ]
+    others = [f"{reason} ({skipped[reason]})" for reason in sorted(skipped) if not reason.startswith(NEEDS)]
+    why = [f"for want of {', '.join(lacks)}"] * bool(lacks) + others
+    told = f"{skipped.total()} skipped: {'; '.join(why)}" if skipped else "nothing skipped"
+    passed, failed = sum(tally.passed for tally in tallies), sum(tally.failed for tally in tallies)
+    detail = ", ".join(f"{tally.passed} {tally.name}" for tally in tallies if tally.passed or tally.failed)
+    return f"{passed} passed, {failed} failed in {seconds:.0f} s ({detail}; {told})"
 
 
-def run_checks() -> Tally:
-    """Run the static checks, two at a time; only what is wrong is shown."""
+def run_checks(needing: bool = False) -> Tally:
+    """Run the static checks, two at a time; only what is wrong is shown. None needs a program."""
+    if needing:
+        return Tally("checks", 0, 0)
     print("checks", flush=True)
     with ThreadPoolExecutor(max_workers=2) as pool:
         passed = sum(pool.map(run_check, CHECKS))
@@ -141,14 +124,19 @@ def run_check(name: str) -> bool:
     return good
 
 
-def run_live() -> Tally:
+def run_live(needing: bool = False) -> Tally:
     """Run the tests that start labs, browsers and terminals."""
-    return run_pytest("live tests", "tests", "--ignore=tests/unit")
+    return run_pytest("live tests", "tests", "--ignore=tests/unit", *marked(needing))
 
 
-def run_unit() -> Tally:
+def run_unit(needing: bool = False) -> Tally:
     """Run the tests of single parts."""
-    return run_pytest("unit tests", "tests/unit")
+    return run_pytest("unit tests", "tests/unit", *marked(needing))
+
+
+def marked(needing: bool) -> list[str]:
+    """Return pytest's words for all tests, or only for those that need a program."""
+    return ["-m", "needs"] if needing else []
 
 
 def run_pytest(name: str, *arguments: str) -> Tally:
@@ -159,14 +147,20 @@ def run_pytest(name: str, *arguments: str) -> Tally:
         results = Path(folder) / "results.xml"
         command = [str(BIN / "pytest"), *arguments, f"--junit-xml={results}", "--durations=5", "--durations-min=3"]
         code, told = follow(name, command)
-        suite = next(ElementTree.parse(results).getroot().iter("testsuite")).attrib if results.exists() else {}
-    failed = int(suite.get("failures", 1)) + int(suite.get("errors", 0))
-    passed = int(suite.get("tests", 1)) - failed - int(suite.get("skipped", 0))
+        suite = next(ElementTree.parse(results).getroot().iter("testsuite")) if results.exists() else None
+    numbers, skipped = ({}, Counter[str]()) if suite is None else (suite.attrib, reasons(suite))
+    failed = int(numbers.get("failures", 1)) + int(numbers.get("errors", 0))
+    passed = int(numbers.get("tests", 1)) - failed - int(numbers.get("skipped", 0))
     good = code == 0 and failed == 0
     print(f"  {name:<20} {'ok' if good else 'failed':<7} {time.monotonic() - started:5.1f} s", flush=True)
     if not good:
         print(told, flush=True)
-    return Tally(name, passed, max(failed, int(not good)))
+    return Tally(name, passed, max(failed, int(not good)), skipped)
+
+
+def reasons(suite: ElementTree.Element) -> Counter[str]:
+    """Return why tests of a JUnit suite were skipped, and how many of them."""
+    return Counter(skip.get("message", "") for skip in suite.iter("skipped"))
 
 
 def follow(name: str, command: list[str]) -> tuple[int, str]:
@@ -184,12 +178,18 @@ def follow(name: str, command: list[str]) -> tuple[int, str]:
     return process.wait(), "".join(lines)
 
 
-def run_molecule() -> Tally:
+def run_molecule(needing: bool = False) -> Tally:
     """Run every scenario that ``local`` can; each step is told as it ends, and all output when one fails."""
     print("molecule", flush=True)
-    chosen = [word for name in scenarios("local") for word in ("--scenario-name", name)]
+    missing = optional_programs.missing()
+    programs = scenarios("local")
+    wanted = {name: program for name, program in programs.items() if program or not needing}
+    skipped = Counter(f"{NEEDS}{program}" for program in wanted.values() if program in missing)
+    chosen = [word for name, program in wanted.items() if program not in missing for word in ("--scenario-name", name)]
     command = [str(BIN / "molecule"), "test", "--report", *chosen]
     environment = ENVIRONMENT | {"LAB_CLUSTER": "local", "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
+    if not chosen:
+        return Tally("molecule steps", 0, 0, skipped)
     process = subprocess.Popen(
         command, cwd=REPO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
     )
@@ -204,19 +204,24 @@ def run_molecule() -> Tally:
     passed, failed = sum(int(good) for good, _ in recap), sum(int(bad) for _, bad in recap)
     if code:
         print("".join(lines), flush=True)
-    return Tally("molecule steps", passed, max(failed, int(code != 0)))
+    return Tally("molecule steps", passed, max(failed, int(code != 0)), skipped)
 
 
-def scenarios(cluster: str) -> list[str]:
-    """Return the strategies that the cluster can run here; each is a scenario of that name."""
+def scenarios(cluster: str) -> dict[str, str]:
+    """Return the strategies that the cluster can run, each a scenario of that name, and the program that it needs here.
+
+    Without one the program is empty: pods bring their own, and Envoy is a package of .venv.
+    """
     files = sorted((REPO / "strategies").glob("*.yaml"))
     parts = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
-    return [
-        name
+    return {
+        name: data.get("gateway", {}).get("proxy", "").replace("envoy", "") if cluster == "local" else ""
         for name, data in parts.items()
         if cluster in data["strategy"].get("clusters", [cluster])
-        and shutil.which(data.get("gateway", {}).get("proxy", "true").replace("envoy", "true"), path=SYSTEM_PATH)
-    ]
+    }
+
+
+RUNNERS = {"checks": run_checks, "live": run_live, "unit": run_unit, "molecule": run_molecule}
 
 
 if __name__ == "__main__":

@@ -12,20 +12,17 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import subprocess
 import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
+import optional_programs
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-MISSING = (
-    "no Chromium found: install the package chromium (apt-get install chromium), "
-    "or set LAB_NO_BROWSER=1 to go without these tests"
-)
+MISSING = "no Chromium found: install the package chromium (apt-get install chromium)"
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-sync",
     "--disable-component-update", "--disable-background-networking", "--disable-dev-shm-usage",
@@ -40,11 +37,10 @@ class BrowserError(RuntimeError):
 
 def find_chromium() -> str:
     """The path of the browser; raises ``BrowserError`` naming the package to install."""
-    for name in PROGRAMS:
-        path = shutil.which(name)
-        if path:
-            return path
-    raise BrowserError(MISSING)
+    path = optional_programs.find("chromium")
+    if not path:
+        raise BrowserError(MISSING)
+    return path
 
 
 class Browser:

@@ -7,6 +7,8 @@ import pytest
 from grpc_lb_lab import cli
 from grpc_lb_lab.report.artifacts import write_report
 
+pytestmark = pytest.mark.needs("chromium")
+
 PAGES = ["index.html", "headless/scale-up/report.html", "headless/dns-trap/report.html", "headless/hang/report.html",
          "fresh/scale-up/report.html", "fresh/scale-up/repeat-2/report.html"]  # fmt: skip
 

@@ -10,6 +10,8 @@ import play
 import pytest
 from tmux_terminal import LAB
 
+pytestmark = pytest.mark.needs("chromium")
+
 ROWS = (
     "[...document.querySelectorAll('#rows tbody tr')]"
     ".map(row => [row.className, row.innerText.trim().split(/\\s+/).join(' ')])"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -20,6 +18,8 @@ from live_lab import ROOT, Lab, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.needs("prometheus")
 
 DASHBOARD = json.loads((ROOT / "dashboards" / "grpc-lb-lab.json").read_text())
 SCRAPE_S = 0.2
@@ -67,14 +67,6 @@ class Prometheus:
         except OSError:
             assert self.process.poll() is None, self.log.read_text()
             return {}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def program() -> None:
-    """Fails, not skips, when there is none: a check that does not run is no check."""
-    if os.environ.get("LAB_NO_PROMETHEUS") == "1":
-        pytest.skip("LAB_NO_PROMETHEUS=1")
-    assert shutil.which("prometheus"), "there is no prometheus: install the package, or set LAB_NO_PROMETHEUS=1"
 
 
 def make_plan(folder: Path, run: str, **load: Any) -> Path:

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
     from grpc_lb_lab.report.document import Report
 
-GATEWAYS = ("gateway", "gateway-nginx", "gateway-haproxy")
+GATEWAYS = (
+    "gateway",
+    pytest.param("gateway-nginx", marks=pytest.mark.needs("nginx")),
+    pytest.param("gateway-haproxy", marks=pytest.mark.needs("haproxy")),
+)
 REPLICAS = 3
 
 
 def strategy(name: str) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((ROOT / "strategies" / f"{name}.yaml").read_text())
-    kind = content.get("gateway", {}).get("proxy", "")
-    if programs.missing(kind):
-        pytest.skip(programs.missing(kind))
     content["client"].pop("probes", None)
     return content
 
@@ -245,6 +246,7 @@ def test_a_gateway_follows_the_replicas_without_losing_a_call(lab: Lab, tmp_path
     assert (result.failed, len(result.backends)) == (0, 3)
 
 
+@pytest.mark.needs("nginx")
 @pytest.mark.parametrize("victim", ["supervisor", "gateway"])
 def test_an_nginx_that_loses_its_parent_or_its_life_leaves_no_worker(lab: Lab, tmp_path: Path, victim: str) -> None:
     content = strategy("gateway-nginx")

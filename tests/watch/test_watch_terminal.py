@@ -7,6 +7,8 @@ import re
 import play
 import pytest
 
+pytestmark = pytest.mark.needs("tmux")
+
 HALF = "180 of 300 calls"
 CLEARS = re.compile(rb"\x1b\[[0-3]?J|\x1b\[2?K|\x1bc")
 

@@ -70,10 +70,14 @@ def _check(kind: str, config: Path, program: programs.Program, folder: Path) -> 
     return [*line, "-t"] if kind == "nginx" else [program.path, "-c", "-f", str(config)]
 
 
-@pytest.mark.parametrize(("kind", "file"), [("nginx", "gateway-nginx.conf"), ("haproxy", "gateway-haproxy.cfg")])
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        pytest.param("nginx", "gateway-nginx.conf", marks=pytest.mark.needs("nginx")),
+        pytest.param("haproxy", "gateway-haproxy.cfg", marks=pytest.mark.needs("haproxy")),
+    ],
+)
 def test_the_real_program_accepts_its_file(tmp_path: Path, kind: str, file: str) -> None:
-    if programs.missing(kind):
-        pytest.skip(programs.missing(kind))
     program = programs.find(kind)
     config = tmp_path / file
     config.write_text(filled(kind, file, program, tmp_path))

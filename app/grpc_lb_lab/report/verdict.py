@@ -66,7 +66,7 @@ def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliat
     happened = disturbances(facts)
     if happened and status != "pass":
         # It was no steady load, so what went wrong in it says nothing of the strategy.
-        status, sentence = "invalid", f"{disturbance.sentence(happened)} {sentence}"
+        status, sentence = "invalid" if facts.ok else status, f"{disturbance.sentence(happened)} {sentence}"
     return Verdict(
         status=status,
         expected=expected,

@@ -102,3 +102,11 @@ def test_servers_that_stood_still_while_a_client_went_on_are_named_and_one_clien
     ]
     before = Pause(made.START - 9, made.START - 1)
     assert paused([AT_FIRST], [], [before]).notes == []
+
+
+def test_a_load_of_which_nothing_was_answered_fails_with_what_happened_first() -> None:
+    result = made.client([[0] * 5], failed={"UNAVAILABLE": 200})
+    events = [event("replica-terminating")]
+    found = build_report(made.plan(requests=200, replicas=5), made.inventory(events=events), [result]).verdict
+    assert found.status == "fail"
+    assert found.cause.startswith("Server echo-0 was deleted during the load (at 0.2 s). All 200 calls failed")

@@ -1,7 +1,7 @@
 # `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lab compare remedy watch test programs test-programs test-scenarios test-kubernetes test-scenarios-kubernetes lock golden \
+.PHONY: help setup setup-lab lab compare remedy watch test programs test-programs test-scenarios test-kubernetes test-scenarios-kubernetes lock golden \
   generate screenshots clean
 
 STRATEGY ?= service
@@ -19,16 +19,19 @@ help: ## Show this list
 setup: ## Make .venv with every pinned dependency (PYTHON=… names the interpreter)
 	@scripts/setup
 
-lab: setup ## Run one strategy and explain it: make lab STRATEGY=envoy ARGS='-e lab_replicas=7'
+setup-lab: ## Make .venv with what a run needs, without the tools of tests and development
+	@scripts/setup lab
+
+lab: setup-lab ## Run one strategy and explain it: make lab STRATEGY=envoy ARGS='-e lab_replicas=7'
 	@.venv/bin/ansible-playbook playbooks/lab.yml -e lab_strategy='$(STRATEGY)' $(ARGS)
 
-compare: setup ## Run all strategies and lay them side by side: make compare ARGS='-e strategies=service,envoy'
+compare: setup-lab ## Run all strategies and lay them side by side: make compare ARGS='-e strategies=service,envoy'
 	@.venv/bin/ansible-playbook playbooks/compare.yml $(ARGS)
 
-remedy: setup ## Lay the trouble of a scenario beside what helps: make remedy SCENARIO=dns-trap
+remedy: setup-lab ## Lay the trouble of a scenario beside what helps: make remedy SCENARIO=dns-trap
 	@.venv/bin/ansible-playbook playbooks/compare.yml -e remedy='$(SCENARIO)' $(ARGS)
 
-watch: setup ## Show the run that happens now, in a second terminal; ARGS=--page: in a browser
+watch: setup-lab ## Show the run that happens now, in a second terminal; ARGS=--page: in a browser
 	@.venv/bin/lb-lab watch $(ARGS)
 
 test: setup ## Run every check and test that needs no cluster; what needs a missing program is skipped
@@ -50,8 +53,9 @@ test-scenarios-kubernetes: setup ## Run every scenario with two strategies on a 
 	@LAB_TEST_SCENARIOS=1 testbed/test-kubernetes -k all_scenarios
 
 lock: setup ## Write requirements/*.txt anew from requirements/*.in
-	@for name in image lab; do .venv/bin/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate --no-header \
-	  --no-emit-index-url --python-version 3.12 --output-file requirements/$$name.txt requirements/$$name.in; done
+	@for name in test lab image; do .venv/bin/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate \
+	  --no-header --no-emit-index-url --python-version 3.12 $$([ $$name = test ] || echo --constraint requirements/test.txt) \
+	  --output-file requirements/$$name.txt requirements/$$name.in; done
 
 golden: setup ## Write the chart's golden renders in tests/golden anew
 	@scripts/golden

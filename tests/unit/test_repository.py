@@ -114,13 +114,22 @@ def test_every_pin_is_explained():
     page = (REPO / "docs/dependencies.md").read_text()
     rows = dict(re.findall(r"^\| ([a-z0-9_.-]+) \| ([0-9]\S+) \| \S.* \| \S.* \| \S.* \|$", page, re.MULTILINE))
     pins = {}
-    for name in ("image", "lab"):
+    for name in ("common", "image", "lab", "test"):
         text = (REPO / f"requirements/{name}.in").read_text()
         pins |= dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", text, re.MULTILINE))
     assert rows == pins
 
 
 @pytest.mark.parametrize("name", ["image", "lab"])
+def test_what_a_run_has_is_what_was_tested(name):
+    kept, tested = (
+        set(re.findall(r"^[a-z]\S+==\S+", (REPO / f"requirements/{each}.txt").read_text(), re.MULTILINE))
+        for each in (name, "test")
+    )
+    assert kept and kept <= tested
+
+
+@pytest.mark.parametrize("name", ["image", "lab", "test"])
 def test_the_lock_holds_every_pin_with_hashes_and_no_address(name):
     lock = (REPO / f"requirements/{name}.txt").read_text()
     assert "://" not in lock

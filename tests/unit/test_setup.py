@@ -25,7 +25,7 @@ TOOLS = "awk bash cat cut dirname env flock head mkdir rm sed sha256sum sort tai
 def machine(tmp_path):
     """A checkout and a home folder with spaces in their paths, and a PATH with nothing but the system's tools."""
     checkout = tmp_path / "my lab"
-    for name in ("scripts/setup", "requirements/lab.txt", "pyproject.toml"):
+    for name in ("scripts/setup", "requirements/lab.txt", "requirements/test.txt", "pyproject.toml"):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPO / name, checkout / name)
     (tmp_path / "bin").mkdir()
@@ -41,10 +41,10 @@ def put(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-def setup(machine: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def setup(machine: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": str(machine / "bin"), "HOME": str(machine / "home"), **variables}
     script = machine / "my lab" / "scripts" / "setup"
-    return subprocess.run([script], env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run([script, *words], env=environment, capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_shims_that_do_not_run_and_old_pythons_are_passed_over(machine):
@@ -84,12 +84,12 @@ def test_a_named_python_is_taken_or_refused(machine):
     assert done.stderr.startswith(f"setup: error: PYTHON={machine / 'nowhere'} is not a Python 3.12 or newer")
 
 
-def stamped(machine: Path, place: str) -> Path:
-    """A .venv as a set-up leaves it, made for ``place``."""
+def stamped(machine: Path, place: str, kind: str = "lab") -> Path:
+    """A .venv as a set-up leaves it, made for ``place``, with the dependencies of ``kind``."""
     venv = machine / "my lab" / ".venv"
     put(venv / "bin" / "python", f'exec "{sys.executable}" "$@"')
     put(venv / "bin" / "uv", 'echo "uv $*" >&2; exit 78')
-    (venv / ".lab-setup").write_text(f"another fingerprint\n{place}\n")
+    (venv / ".lab-setup").write_text(f"another fingerprint\n{kind}\n{place}\n")
     return venv
 
 
@@ -117,19 +117,49 @@ def test_a_whole_environment_with_an_old_lock_is_brought_up_to_date(machine):
     assert not (venv / ".lab-setup").exists(), "a set-up that stops here must start over"
 
 
-def test_nothing_changed_is_quick_and_silent(machine):
-    """Everything is a stand-in: a test must never set this checkout's own environment up."""
+def recorded(machine: Path, kind: str = "lab") -> Path:
+    """A .venv whose uv only notes what it is asked for; returns the file of notes."""
     put(machine / "bin" / "python3.13", CHOSEN)
-    venv = stamped(machine, str(machine / "my lab"))
+    venv = stamped(machine, str(machine / "my lab"), kind)
     version = re.search(r"^uv==(\S+)", (REPO / "requirements" / "lab.txt").read_text(), re.MULTILINE)[1]
     put(venv / "bin" / "uv", f'[ "$1" = --version ] && echo "uv {version}"; echo "$@" >>"{machine}/calls"')
-    first = setup(machine)
+    return machine / "calls"
+
+
+@pytest.mark.parametrize("words", [(), ("test",), ("lab",)])
+def test_nothing_changed_is_quick_and_silent(machine, words):
+    """Everything is a stand-in: a test must never set this checkout's own environment up."""
+    notes = recorded(machine)
+    first = setup(machine, *words)
     assert first.returncode == 0, first.stderr
-    calls = (machine / "calls").read_text()
+    calls = notes.read_text()
     assert "pip sync" in calls
-    assert "--require-hashes requirements/lab.txt" in calls
+    assert f"--require-hashes requirements/{words[0] if words else 'test'}.txt" in calls
     started = time.monotonic()
-    second = setup(machine)
+    second = setup(machine, *words)
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert time.monotonic() - started < 2
-    assert (machine / "calls").read_text() == calls, "nothing was asked for again"
+    assert notes.read_text() == calls, "nothing was asked for again"
+
+
+def test_a_run_after_the_tests_takes_nothing_away(machine):
+    notes = recorded(machine)
+    assert setup(machine, "lab").returncode == 0
+    assert "requirements/test.txt" not in notes.read_text()
+    assert setup(machine, "test").returncode == 0
+    calls = notes.read_text()
+    assert "requirements/test.txt" in calls
+    done = setup(machine, "lab")
+    assert (done.returncode, done.stdout, notes.read_text()) == (0, "", calls)
+
+
+def test_a_new_lock_after_the_tests_brings_all_up_to_date(machine):
+    notes = recorded(machine, "test")
+    assert setup(machine, "lab").returncode == 0
+    assert "requirements/test.txt" in notes.read_text()
+
+
+def test_another_set_is_refused(machine):
+    done = setup(machine, "everything")
+    assert done.returncode != 0
+    assert done.stderr == "setup: error: unknown set everything; allowed are lab and test\n"

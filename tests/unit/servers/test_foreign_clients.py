@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import grpc
+import optional_programs
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -106,27 +105,18 @@ def test_health_knows_no_service_that_is_not_there(start_echo, connect):
 # --- ghz, where it is -------------------------------------------------------------------------------------------------
 
 
-def find_ghz() -> str | None:
-    """From the PATH, or from where `testbed/build ghz` puts it."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    testbed = os.environ.get("TESTBED") or f"{cache}/grpc-lb-testbed"
-    return shutil.which("ghz", path=f"{testbed}/bin:{os.environ.get('PATH', '')}")
-
-
-GHZ = find_ghz()
-
-
-@pytest.mark.skipif(GHZ is None, reason="there is no ghz: testbed/build ghz")
+@pytest.mark.needs("ghz")
 @pytest.mark.parametrize("known", ["reflection", "proto"])
 @pytest.mark.parametrize(("service", "method"), CALLED.items())
 def test_ghz_calls_by_reflection_and_with_the_proto_file(start_echo, service, method, known):
-    assert GHZ is not None
+    ghz = optional_programs.find("ghz")
+    assert ghz
     file = next(
         path for path in PROTO.rglob("*.proto") if f"\nservice {service.rpartition('.')[2]} " in path.read_text()
     )
     source = ["--proto", file, "--import-paths", PROTO] if known == "proto" else []
     address = f"127.0.0.1:{start_echo().port}"
-    command = [GHZ, "--insecure", *source, "--call", f"{service}/{method}", "-d", '{"payload": "aGVsbG8="}']
+    command = [ghz, "--insecure", *source, "--call", f"{service}/{method}", "-d", '{"payload": "aGVsbG8="}']
     done = subprocess.run(
         [*command, "--total", "20", "--concurrency", "2", "--format", "json", address],
         check=False, capture_output=True, text=True, timeout=30,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
@@ -33,6 +34,7 @@ class ActionModule(ActionBase):
         given = load_extra_vars(self._loader)
         raw = {name: self._templar.template((task_vars or {}).get(name)) for name in names.VARIABLES}
         raw |= {name: given[name] for name in names.COMPARE if name in given}
+        raw |= names.maps(context.CLIARGS.get("extra_vars", ()))
         try:
             wanted = compare.compare(raw, repo=REPO, docker_answers=docker_answers, given=list(given))
             run = find_unfinished(wanted) if wanted.resume else start(wanted)

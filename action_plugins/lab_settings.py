@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
@@ -36,6 +37,7 @@ class ActionModule(ActionBase):
             }
         given = load_extra_vars(self._loader)
         raw = dict(self._task.args) | {name: given[name] for name in ("strategy", "scenario") if name in given}
+        raw |= settings.names.maps(context.CLIARGS.get("extra_vars", ()))
         try:
             found = settings.validate(raw, repo=REPO, docker_answers=docker_answers, given=list(given))
         except settings.UsageError as error:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from grpc_lb_lab import settings
 from grpc_lb_lab.local import programs
-from grpc_lb_lab.settings import compare, scenarios
+from grpc_lb_lab.model.scenario import Expectation
+from grpc_lb_lab.settings import compare, names, scenarios
 
 REPO = Path(__file__).resolve().parents[2]
 FILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((REPO / "scenarios").glob("*.yaml"))}
@@ -142,9 +143,61 @@ def test_a_scenario_that_the_strategy_cannot_have():
 
 
 def test_a_scenario_that_says_nothing_of_the_strategy(own):
-    assert "scenario=mine: its file says nothing about strategy=envoy under expect" in refusal(
-        lab_strategy="envoy", **own()
-    )
+    found = check(lab_strategy="envoy", **own()).course
+    assert found is not None
+    assert found.expect is None  # measured, not judged
+
+
+@pytest.mark.parametrize("scenario", sorted(FILES))
+def test_a_strategy_of_ones_own_runs_in_every_scenario(tmp_path, scenario):
+    data = yaml.safe_load((REPO / "strategies/envoy.yaml").read_text())
+    data["strategy"] = {key: value for key, value in data["strategy"].items() if key != "expect"} | {"name": "mine"}
+    (tmp_path / "mine.yaml").write_text(json.dumps(data))
+    found = check(lab_strategy="mine", lab_scenario=scenario, lab_strategies_dir=str(tmp_path))
+    assert found.course is not None
+    assert found.course.expect is None
+    assert check(lab_strategy="mine", lab_scenario="steady", lab_strategies_dir=str(tmp_path)).course is None
+
+
+def test_what_the_user_expects_comes_before_what_the_files_say():
+    course = check(lab_expect={"class": "pinned", "share": 10, "errors": "none"}).course
+    assert course is not None
+    assert course.expect == Expectation("pinned", "within", 10.0, "none")
+    steady = check(lab_scenario="steady", lab_expect="{class: pinned, errors: none}")
+    assert steady.strategy["strategy"]["expect"] == {"steady": "pinned"}
+    assert check(lab_scenario="steady", lab_expect="spread").strategy["strategy"]["expect"] == {"steady": "spread"}
+    assert check(lab_scenario="steady").strategy["strategy"]["expect"] == {"steady": "even"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ("fair", "lab_expect=fair: allowed is a class (even, pinned, spread, hashed, weighted, skewed)"),
+        ("", "lab_expect='' (empty): allowed is a class"),
+        (5, "lab_expect=5: allowed is a class"),
+        ({}, "allowed is a class"),
+        ({"class": "even", "shares": 3}, "shares: 3 is not known; allowed is"),
+        ({"class": "even", "share": -1}, "share: -1 is not known; allowed is"),
+        ({"class": "even", "share": True}, "share: True is not known; allowed is"),
+        ({"class": ["even"]}, "allowed is a class"),
+        ({"class": "even", "errors": [1]}, "errors: [1] is not known; allowed is"),
+        ("{class: even", "is not YAML"),
+        ("{class: !!int abc}", "is not YAML"),
+    ],
+)
+def test_an_expectation_that_means_nothing(wanted, words):
+    assert words in refusal(lab_expect=wanted)
+
+
+def test_an_expectation_that_only_a_scenario_can_meet():
+    assert "share is for scenarios" in refusal(lab_scenario="steady", lab_expect={"class": "even", "share": 3})
+    assert "steady allows no failed call" in refusal(lab_scenario="steady", lab_expect={"class": "even", "errors": 3})
+
+
+def test_a_map_with_blanks_arrives_whole():
+    assert names.maps(["lab_expect={class: even, share: 10}", "lab_port=1", "x={a: b}", "@file"]) == {
+        "lab_expect": "{class: even, share: 10}"
+    }
 
 
 def test_a_number_of_calls():

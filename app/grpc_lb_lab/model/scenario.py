@@ -48,7 +48,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Course:
-    """A scenario as one strategy meets it: events at their drawn times, and what to expect.
+    """A scenario as one strategy meets it: events at their drawn times, and what to expect (None: nothing).
 
     ``phase_s`` is when the first event happens, drawn from ``phase_from_s`` to ``phase_to_s``. A replica has its share
     when each window of ``window_s`` gives it at least ``tolerance`` of an even share (less where chance explains it).
@@ -60,7 +60,7 @@ class Course:
     shows: str
     phase_s: float
     events: list[PlannedEvent]
-    expect: Expectation
+    expect: Expectation | None
     window_s: float = 2.0
     tolerance: float = 0.55
     phase_from_s: float = 0.0

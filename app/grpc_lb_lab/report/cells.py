@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.model.verdict import Status
+from grpc_lb_lab.model.verdict import GOOD, Status, worst
 from grpc_lb_lab.report.course_repeats import CourseRanges, course_ranges, missed_words
 from grpc_lb_lab.report.document import Range
 from grpc_lb_lab.report.repeats import chosen, ranges
@@ -99,9 +99,9 @@ def _finished(files: CellFiles, baseline: Cell | None) -> Cell:
     shown, known = chosen(files.reports), _known(files)
     data: dict[str, Any] = files.reports[shown] or {}
     verdict, figures = data["verdict"], ranges(known)
-    statuses = [report["verdict"]["status"] for report in known]
+    statuses: list[Status] = [report["verdict"]["status"] for report in known]
     lost = [number for number, report in files.reports.items() if report is None]
-    status: Status = "fail" if "fail" in statuses else "invalid" if lost or "invalid" in statuses else "pass"
+    status = worst([*statuses, "invalid"] if lost else statuses)
     load, rps = load_words(data["requested"]), figures["rps"].median
     comparable = baseline is not None and baseline.rps > 0 and baseline.load == load and strategy != "baseline"
     return Cell(
@@ -147,13 +147,13 @@ def _median(figures: dict[str, Range], name: str) -> float | None:
     return figures[name].median if name in figures else None
 
 
-def _cause(files: CellFiles, verdict: dict[str, Any], shown: int, lost: list[int], statuses: list[str]) -> str:
+def _cause(files: CellFiles, verdict: dict[str, Any], shown: int, lost: list[int], statuses: list[Status]) -> str:
     """The cause of the repeat that is shown; with repeats, which of them it is and how many say the same."""
     cause, repeats = str(verdict["cause"]), len(files.reports)
-    if lost and verdict["status"] == "pass":
+    if lost and verdict["status"] in GOOD:
         names = listing([str(number) for number in lost])
         return f"{len(lost)} of {count(repeats, 'repeat')} left no report (number {names}). {files.error or BROKEN}"
-    if repeats == 1 or verdict["status"] == "pass":
+    if repeats == 1 or verdict["status"] in GOOD:
         return cause
     same = statuses.count(verdict["status"])
     return f"{number(same)} of {count(repeats, 'repeat')} {_WORDS[verdict['status']]}, such as repeat {shown}: {cause}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from grpc_lb_lab.report.statistics import ALPHA, MIN_EXPECTED, chi_square_p, uniform_draws_p
 
@@ -148,9 +148,9 @@ def fits(sample: Sample, name: DistributionClass) -> bool:
     return tests[name](sample)
 
 
-def classify(sample: Sample, expected: DistributionClass) -> DistributionClass:
+def classify(sample: Sample, expected: DistributionClass | Literal[""] = "") -> DistributionClass:
     """The expected class when it fits, else the most specific one that does."""
-    if fits(sample, expected):
+    if expected and fits(sample, expected):
         return expected
     if sample.servers_hit == 1 and is_pinned(sample):
         return "pinned"

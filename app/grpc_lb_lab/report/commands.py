@@ -12,7 +12,7 @@ from grpc_lb_lab.model.errors import ArtifactError, LabError, UsageError
 if TYPE_CHECKING:
     import argparse
 
-EXIT_CODES = {"pass": 0, "fail": 1, "invalid": 3}
+EXIT_CODES = {"pass": 0, "observed": 0, "fail": 1, "invalid": 3}
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[Any]) -> None:

@@ -75,7 +75,7 @@ class CourseReport:
     first_event_s: float
     over_s: float
     planned: list[PlannedEvent]
-    expect: Expectation
+    expect: Expectation | None
     share_returned_s: float | None
     share_told: bool
     share_before: bool

@@ -6,7 +6,7 @@ that replicas may come and go; instead, every planned event must have been carri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from grpc_lb_lab.report import cause, course_cause, presence
 from grpc_lb_lab.report.classes import classify, fits, too_small
@@ -17,7 +17,7 @@ from grpc_lb_lab.report.verdict import BALANCED, CLASSES, Verdict, shortfall
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan
-    from grpc_lb_lab.model.scenario import Course
+    from grpc_lb_lab.model.scenario import Course, Expectation
     from grpc_lb_lab.model.verdict import DistributionClass, Status
     from grpc_lb_lab.report.classes import Sample
     from grpc_lb_lab.report.course import CourseReport
@@ -35,8 +35,9 @@ def judge_course(
     """The verdict and what it was made from."""
     present = presence.presences(facts)
     sample = tail_sample(facts, present, figures.tail, plan.strategy["strategy"])
-    observed = classify(sample, course.expect.observed)
-    checks = compare(figures, course.expect.observed, observed)
+    expected: DistributionClass | Literal[""] = course.expect.observed if course.expect else ""
+    observed = classify(sample, expected)
+    checks = compare(figures, course.expect, observed)
     missed = [check for check in checks if not check.met]
     invalid = _invalid(facts, plan, course, path, reconciliation, figures, present, sample)
     # What was met in spite of it was met; what was missed may be the client's doing.
@@ -44,16 +45,16 @@ def judge_course(
     story = course_cause.explain(facts, plan, course, figures)
     status: Status = "pass"
     if facts.requests and not facts.ok:
-        status, sentence = "fail", f"{cause.failed_words(facts)}."
+        status, sentence = "fail" if expected else "observed", f"{cause.failed_words(facts)}."
     elif invalid:
         status, sentence = "invalid", invalid
     elif missed:
         status, sentence = "fail", f"{' '.join(_missed(check) for check in missed)} {story}"
     else:
-        sentence = story
+        status, sentence = "pass" if expected else "observed", story
     verdict = Verdict(
         status=status,
-        expected=course.expect.observed,
+        expected=expected,
         observed=observed,
         balanced=status != "invalid" and observed in BALANCED,
         cause=sentence,
@@ -62,18 +63,21 @@ def judge_course(
     return verdict, checks
 
 
-def compare(figures: CourseReport, expected: DistributionClass, observed: DistributionClass) -> list[Check]:
-    """What was expected beside what happened."""
+def compare(figures: CourseReport, expect: Expectation | None, observed: DistributionClass) -> list[Check]:
+    """What was expected beside what happened; ``–`` where nothing was."""
+    if expect is None:
+        happened = {"class": observed, "share": _share_observed(figures), "errors": _errors_observed(figures)}
+        return [Check(what, "–", words, True) for what, words in happened.items()]
     return [
-        Check("class", expected, observed, expected == observed),
-        Check("share", _share_expected(figures), _share_observed(figures), _share_met(figures)),
-        Check("errors", _errors_expected(figures), _errors_observed(figures), _errors_met(figures)),
+        Check("class", expect.observed, observed, expect.observed == observed),
+        Check("share", _share_expected(expect), _share_observed(figures), _share_met(figures, expect)),
+        Check("errors", _errors_expected(expect), _errors_observed(figures), _errors_met(figures, expect)),
     ]
 
 
-def _share_expected(figures: CourseReport) -> str:
-    words = {"never": NEVER, "any": "at any time or never", "within": f"within {seconds(figures.expect.share_s)}"}
-    return words[figures.expect.share]
+def _share_expected(expect: Expectation) -> str:
+    words = {"never": NEVER, "any": "at any time or never", "within": f"within {seconds(expect.share_s)}"}
+    return words[expect.share]
 
 
 def _share_observed(figures: CourseReport) -> str:
@@ -82,16 +86,16 @@ def _share_observed(figures: CourseReport) -> str:
     return NEVER if figures.share_returned_s is None else f"after {seconds(figures.share_returned_s)}"
 
 
-def _share_met(figures: CourseReport) -> bool:
+def _share_met(figures: CourseReport, expect: Expectation) -> bool:
     returned = figures.share_returned_s
-    if figures.expect.share == "never":
+    if expect.share == "never":
         return returned is None
-    return figures.expect.share == "any" or (returned is not None and returned <= figures.expect.share_s)
+    return expect.share == "any" or (returned is not None and returned <= expect.share_s)
 
 
-def _errors_expected(figures: CourseReport) -> str:
-    words = {"none": "none", "some": "some", "any": "any", "within": f"for at most {seconds(figures.expect.errors_s)}"}
-    return words[figures.expect.errors]
+def _errors_expected(expect: Expectation) -> str:
+    words = {"none": "none", "some": "some", "any": "any", "within": f"for at most {seconds(expect.errors_s)}"}
+    return words[expect.errors]
 
 
 def _errors_observed(figures: CourseReport) -> str:
@@ -99,15 +103,15 @@ def _errors_observed(figures: CourseReport) -> str:
     return f"{count(errors.failed, 'call')} in {seconds(errors.window_s)}" if errors.failed else "none"
 
 
-def _errors_met(figures: CourseReport) -> bool:
+def _errors_met(figures: CourseReport, expect: Expectation) -> bool:
     errors = figures.errors
     met = {
         "none": not errors.failed,
         "some": errors.failed > 0,
         "any": True,
-        "within": errors.window_s <= figures.expect.errors_s,
+        "within": errors.window_s <= expect.errors_s,
     }
-    return met[figures.expect.errors]
+    return met[expect.errors]
 
 
 def _missed(check: Check) -> str:
@@ -141,6 +145,8 @@ def _invalid(
         return cause.strangers(unexplained)
     if not reconciliation.explained:
         return f"The counts do not add up: {reconciliation.detail}."
+    if course.expect is None:
+        return ""
     if not figures.share_told and course.expect.share != "any":
         return f"Too few calls to tell the share of a replica: a window of {seconds(figures.window_s)} is not enough."
     needed = too_small(sample, course.expect.observed)

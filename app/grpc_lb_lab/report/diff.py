@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.model.verdict import GOOD
 from grpc_lb_lab.report.course_repeats import spread_words
 from grpc_lb_lab.report.text import microseconds, milliseconds, number, verdict_words
 
@@ -113,9 +114,9 @@ def compare(a: Summary, b: Summary) -> Diff:
 def _changes(a: Cell, b: Cell) -> list[Change]:
     found = []
     if a.status != b.status:
-        found.append(_change(a, "verdict", "verdict", _verdict(a), _verdict(b), b.status == "pass"))
+        found.append(_change(a, "verdict", "verdict", _verdict(a), _verdict(b), b.status in GOOD))
     if a.observed != b.observed:
-        better = None if a.status == b.status else b.status == "pass"
+        better = None if a.status == b.status else b.status in GOOD
         found.append(_change(a, "class", "class", a.observed or "no report", b.observed or "no report", better))
     if a.counts and b.counts and a.load == b.load:
         found += [change for key in FIGURES if (change := _figure(a, b, key))]
@@ -159,7 +160,7 @@ def _later(value: float | None) -> float:
 
 def _verdict(cell: Cell) -> str:
     words = verdict_words(cell.status, cell.expected, cell.observed) if cell.report else cell.verdict_line
-    return words if cell.status == "pass" else f"{words}: {cell.cause}"
+    return words if cell.status in GOOD else f"{words}: {cell.cause}"
 
 
 def _counts(a: Cell, b: Cell) -> list[Change]:

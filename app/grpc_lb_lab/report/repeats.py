@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.model.verdict import WORST_FIRST
 from grpc_lb_lab.report.course_repeats import course_figures, course_ranges
 from grpc_lb_lab.report.document import Range, RepeatRow, Repeats
 
@@ -23,8 +24,6 @@ FIGURES: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "servers_us": lambda report: report.get("cpu", {}).get("servers_us_per_call"),
 }
 """Figures of a cell by name, read from a parsed report; ``…_us``: CPU microseconds a call."""
-
-_WORST_FIRST = ("fail", "invalid", "pass")
 
 
 def ranges(reports: list[dict[str, Any]]) -> dict[str, Range]:
@@ -45,8 +44,8 @@ def chosen(reports: dict[int, dict[str, Any] | None]) -> int:
     known = {number: report for number, report in reports.items() if report is not None}
     if not known:
         return 0
-    worst = min(_WORST_FIRST.index(report["verdict"]["status"]) for report in known.values())
-    peers = {n: one for n, one in known.items() if one["verdict"]["status"] == _WORST_FIRST[worst]}
+    worst = min(WORST_FIRST.index(report["verdict"]["status"]) for report in known.values())
+    peers = {n: one for n, one in known.items() if one["verdict"]["status"] == WORST_FIRST[worst]}
     middle = median(report["actual"]["rps"] for report in peers.values())
     return min(peers, key=lambda number: (abs(peers[number]["actual"]["rps"] - middle), number))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.model.verdict import SCHEMA_VERSION, Status
+from grpc_lb_lab.model.verdict import SCHEMA_VERSION, Status, worst
 from grpc_lb_lab.report.bundle import CellFiles
 from grpc_lb_lab.report.cells import Cell, make_cell
 from grpc_lb_lab.report.text import count, natural
@@ -20,7 +20,7 @@ __all__ = ["Cell", "Summary", "summarize", "summarize_cells"]
 
 @dataclass(frozen=True)
 class Summary:
-    """All cells of a run; ``status`` is fail when any cell failed, else invalid when any is, else pass.
+    """All cells of a run; ``status`` is that of the worst cell.
 
     ``load``: the load that most cells had. ``started_at``: the first measured call of all.
     """
@@ -50,8 +50,12 @@ def summarize_cells(run: str, cells: list[CellFiles]) -> Summary:
     }
     made = [make_cell(files, baselines.get(files.place.split("/")[1])) for files in in_order]
     statuses = [cell.status for cell in made]
-    status: Status = "fail" if "fail" in statuses else "invalid" if "invalid" in statuses else "pass"
-    named: tuple[tuple[Status, str], ...] = (("pass", "passed"), ("fail", "failed"), ("invalid", "invalid"))
+    named: tuple[tuple[Status, str], ...] = (
+        ("pass", "passed"),
+        ("fail", "failed"),
+        ("invalid", "invalid"),
+        ("observed", "observed"),
+    )
     words = [f"{statuses.count(one)} {word}" for one, word in named if one in statuses]
     loads = Counter(cell.load for cell in made if cell.load)
     starts = [report["run"]["started_at"] for files in cells for report in files.reports.values() if report is not None]
@@ -59,7 +63,7 @@ def summarize_cells(run: str, cells: list[CellFiles]) -> Summary:
         schema_version=SCHEMA_VERSION,
         run=run,
         cluster=", ".join(sorted({cell.cluster for cell in made if cell.cluster})) or "unknown",
-        status=status,
+        status=worst(statuses),
         headline=f"{count(len(made), 'cell')}: {', '.join(words)}",
         cells=made,
         load=loads.most_common(1)[0][0] if loads else "",

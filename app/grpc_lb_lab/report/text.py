@@ -105,7 +105,9 @@ def host(address: str) -> str:
 def verdict_words(status: str, expected: str, observed: str, missed: str = "calls failed") -> str:
     """``PASS: even, as expected``, ``FAIL: expected even, observed pinned``, ``INVALID: …``; ``missed``: but what."""
     if status == "invalid":
-        return f"INVALID: expected {expected}, cannot be judged"
+        return f"INVALID: expected {expected}, cannot be judged" if expected else "INVALID: cannot be trusted"
+    if not expected:
+        return f"OBSERVED: {observed} (nothing was expected)"
     if observed != expected:
         return f"{status.upper()}: expected {expected}, observed {observed}"
     return f"{status.upper()}: {observed}, as expected" + (f", but {missed}" if status == "fail" else "")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.verdict import DistributionClass, Status
@@ -33,10 +33,13 @@ RATE_TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """``balanced`` is only true where it was shown: never for an invalid run. ``fits``: every class the data fits."""
+    """``balanced`` is only true where it was shown: never for an invalid run. ``fits``: every class the data fits.
+
+    ``expected`` is empty where nothing was expected; the status is then ``observed``, or ``invalid``.
+    """
 
     status: Status
-    expected: DistributionClass
+    expected: DistributionClass | Literal[""]
     observed: DistributionClass
     balanced: bool
     cause: str
@@ -44,7 +47,7 @@ class Verdict:
 
 
 def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliation) -> Verdict:
-    """Judge a run. Raises ``UsageError`` when the strategy expects nothing of the plan's scenario."""
+    """Judge a run; one of which nothing is expected is only described. Raises ``UsageError`` for an unknown class."""
     expected = expected_class(plan)
     sample = sample_of(facts, plan.strategy["strategy"])
     observed = classify(sample, expected)
@@ -53,9 +56,12 @@ def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliat
     story = cause.explain(facts, plan, sample, observed)
     status: Status = "pass"
     if facts.requests and not facts.ok:
-        status, sentence = "fail", failing  # nothing was answered: no path to prove, the error code is the news
+        # Nothing was answered: no path to prove, the error code is the news.
+        status, sentence = "fail" if expected else "observed", failing
     elif invalid:
         status, sentence = "invalid", invalid
+    elif not expected:
+        status, sentence = "observed", f"{failing} {story}".strip()
     elif failing:
         status, sentence = "fail", failing
     elif observed != expected:
@@ -66,7 +72,8 @@ def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliat
     happened = disturbances(facts)
     if happened and status != "pass":
         # It was no steady load, so what went wrong in it says nothing of the strategy.
-        status, sentence = "invalid" if facts.ok else status, f"{disturbance.sentence(happened)} {sentence}"
+        status = "invalid" if facts.ok and expected else status
+        sentence = f"{disturbance.sentence(happened)} {sentence}"
     return Verdict(
         status=status,
         expected=expected,
@@ -77,20 +84,19 @@ def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliat
     )
 
 
-def expected_class(plan: Plan) -> DistributionClass:
-    """What the strategy file expects of the scenario."""
+def expected_class(plan: Plan) -> DistributionClass | Literal[""]:
+    """What the strategy file expects of the scenario; empty when it says nothing of it."""
     expectations: dict[str, DistributionClass] = plan.strategy.get("strategy", {}).get("expect", {})
-    if plan.scenario not in expectations:
-        known = ", ".join(sorted(expectations)) or "none"
-        raise UsageError(f"the strategy expects nothing of scenario {plan.scenario!r}; it knows: {known}")
-    expected = expectations[plan.scenario]
+    expected = expectations.get(plan.scenario)
+    if expected is None:
+        return ""
     if expected not in CLASSES:
         raise UsageError(f"the strategy expects {expected!r}, which is no class")
     return expected
 
 
 def _invalid(
-    facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliation, expected: DistributionClass
+    facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliation, expected: DistributionClass | Literal[""]
 ) -> str:
     """Why the run cannot be judged; empty when it can."""
     sample = sample_of(facts, plan.strategy["strategy"])
@@ -108,15 +114,16 @@ def _invalid(
         return cause.strangers(strangers)
     if not reconciliation.explained:
         return f"The counts do not add up: {reconciliation.detail}."
-    needed = too_small(sample, expected)
-    if needed:
+    if expected and (needed := too_small(sample, expected)):
         return cause.small(sample, expected, needed)
     return ""
 
 
 def _failing(facts: Facts, plan: Plan) -> str:
     """Failed calls, where the scenario allows none."""
-    return cause.failed_calls(facts, plan.scenario) if facts.failed and plan.scenario == "steady" else ""
+    if not facts.failed or plan.scenario != "steady":
+        return ""
+    return cause.failed_calls(facts, plan.scenario) if expected_class(plan) else f"{cause.failed_words(facts)}."
 
 
 def shortfall(facts: Facts, plan: Plan) -> str:

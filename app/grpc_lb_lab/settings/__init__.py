@@ -18,7 +18,7 @@ from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.plan import Load
 from grpc_lb_lab.model.scenario import Course
-from grpc_lb_lab.settings import clusters, folders, mesh, names, scenarios, values
+from grpc_lb_lab.settings import clusters, expect, folders, mesh, names, scenarios, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
 from grpc_lb_lab.settings.values import RefusedError
@@ -117,6 +117,11 @@ def validate(
     if scenario and course:
         reader.problems += scenarios.problems(scenario, course, load, clusters.MAX_REPLICAS[cluster])
     settled, mesh_notes = mesh.apply(reader, strategy)
+    if expected := reader.value("lab_expect", expect.Expected(), None):
+        course = course and replace(course, expect=scenarios.expectation(expected))
+        if settled and not scenario:
+            reader.problems += _unfit(raw, expected)
+            settled = settled | {"strategy": settled["strategy"] | {"expect": {scenarios.STEADY: expected["class"]}}}
     settings = Settings(
         strategy=settled or {},
         strategy_name=strategy["strategy"]["name"] if strategy else "",
@@ -146,6 +151,11 @@ def _strategy(catalogue: Catalogue, name: Any, wanted: str | None) -> dict[str, 
     if name in clusters.KUBERNETES_ONLY and name not in catalogue.names() and wanted in ("auto", "local"):
         raise RefusedError(message=clusters.cannot_run(str(name), "local", ["kind", "existing"]))
     return catalogue.load(name)
+
+
+def _unfit(raw: Mapping[str, Any], entry: dict[str, Any]) -> list[str]:
+    problem = expect.steady_problem(entry)
+    return [f"lab_expect={values.show(raw['lab_expect'])}: {problem}"] if problem else []
 
 
 def _course(scenario: dict[str, Any], strategy: dict[str, Any], seed: int) -> Course:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.settings import values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 VARIABLES = (
     "lab_strategy",
@@ -23,6 +24,7 @@ VARIABLES = (
     "lab_connections",
     "lab_seed",
     "lab_port",
+    "lab_expect",
     "lab_namespace",
     "lab_istio_version",
     "lab_istio_charts",
@@ -52,6 +54,12 @@ def contradictions(raw: Mapping[str, Any]) -> list[str]:
         for alias, name in ALIASES.items()
         if raw.get(alias) is not None and raw.get(name) is not None and raw[alias] != raw[name]
     ]
+
+
+def maps(options: Iterable[str]) -> dict[str, str]:
+    """Return the values of ``-e NAME={…}`` whole: Ansible's own reading of ``NAME=value`` ends at the first space."""
+    found = (re.fullmatch(r"(\w+)=(\{.*\})", option.strip(), re.DOTALL) for option in options)
+    return {match[1]: match[2] for match in found if match and match[1] in VARIABLES}
 
 
 def misspelt(given: Collection[str]) -> list[str]:

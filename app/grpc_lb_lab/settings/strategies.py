@@ -90,7 +90,7 @@ def contradictions(data: dict[str, Any], files: Path) -> Iterator[str]:
     header = client.get("keys", {}).get("header", "")
     if header.endswith("-bin") or header.startswith("grpc-") or header in HEADERS:
         yield f"client.keys.header={header}: gRPC keeps it for itself; allowed is another, such as x-user"
-    expected = data["strategy"]["expect"].get("steady")
+    expected = data["strategy"].get("expect", {}).get("steady")
     if expected == "weighted":
         yield "strategy.expect.steady=weighted: can never pass, as no part of the lab weighs replicas; allowed is even"
     if expected == "hashed" and "keys" not in client:

@@ -27,7 +27,7 @@ from grpc_lb_lab.report.render.markdown import render_markdown
 from grpc_lb_lab.report.render.summary_markdown import render_summary_markdown
 from grpc_lb_lab.report.render.summary_terminal import render_summary_terminal
 from grpc_lb_lab.report.render.vega import draw
-from grpc_lb_lab.report.summary import Summary, summarize_cells
+from grpc_lb_lab.report.summary import Summary, summarize, summarize_cells
 
 
 def paced(seconds, counts=(200, 200, 200, 200, 200), **load):
@@ -143,6 +143,20 @@ def test_junit():
     assert cases["broken"].find("error").get("message") == "evil ?[31m <&> ?"
     assert "did not run" in cases["never"].find("error").get("message")
     assert cases["bad"].get("classname") == "grpc-lb-lab.steady"
+
+
+def test_a_cell_that_was_only_measured_spoils_nothing():
+    plan = made.plan(strategy={"expect": {}}, requests=1000)
+    measured = build_report(plan, made.inventory(), [made.client([[1000, 0, 0, 0, 0]])])
+    alone = summarize("run", {"mine/steady": data_of(measured)})
+    assert (alone.status, alone.headline) == ("observed", "1 cell: 1 observed")
+    both = summarize("run", {"mine/steady": data_of(measured), "envoy/steady": data_of(made.through_envoy([200] * 5))})
+    assert (both.status, both.headline) == ("pass", "2 cells: 1 passed, 1 observed")
+    suite = ElementTree.fromstring(render_junit(both))
+    assert (suite.attrib["failures"], suite.attrib["errors"]) == ("0", "0")
+    assert "| 👁️ | mine | steady | pinned | 1 of 5 |" in render_summary_markdown(both)
+    assert "OBSERVED: pinned (nothing was expected)" in render_summary_terminal(both)
+    assert "instead of" not in render_index(both)
 
 
 def test_summary_markdown_puts_what_failed_first():

@@ -52,6 +52,19 @@ def test_all_three_must_be_as_expected():
     assert uneven.verdict.cause.startswith("Calls at the end: expected pinned, observed even.")
 
 
+def test_a_scenario_of_which_nothing_is_expected_is_measured_and_not_judged():
+    world = acted.two_more()
+    happens = dataclasses.replace(acted.course("scale", "pinned", by=2), expect=None)
+    report = acted.report(world, acted.client(world, acted.in_turn(world.at)), happens)
+    assert (report.verdict.status, report.verdict.expected, report.verdict.observed) == ("observed", "", "even")
+    assert [(check.what, check.expected) for check in report.course.checks] == [
+        ("class", "–"),
+        ("share", "–"),
+        ("errors", "–"),
+    ]
+    assert report.verdict.cause.startswith("Every ready replica had its share again")
+
+
 @pytest.mark.parametrize(
     ("expected", "status", "words"),
     [

@@ -10,6 +10,7 @@ from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.inventory import Event, Replica
 from grpc_lb_lab.model.result import BackendCount
 from grpc_lb_lab.report.build import build_report
+from grpc_lb_lab.report.render import lines
 
 
 def judged(result, *, replicas=5, inventory=None, **asked):
@@ -250,10 +251,35 @@ def test_a_silent_replica_of_the_inventory_counts_as_zero():
     assert report.verdict.status == "fail"
 
 
-def test_an_unknown_scenario_is_a_usage_error():
-    plan = dataclasses.replace(made.plan(), scenario="stedy")
-    with pytest.raises(UsageError, match=r"stedy.*steady"):
-        build_report(plan, made.inventory(), [made.client([[200] * 5])])
+def unexpected(result, **asked):
+    return judged(result, strategy={"expect": {}}, **asked)
+
+
+@pytest.mark.parametrize(
+    ("counts", "observed"), [([200] * 5, "even"), ([1000, 0, 0, 0, 0], "pinned"), ([600, 100, 100, 100, 100], "skewed")]
+)
+def test_what_nothing_is_expected_of_is_measured_and_not_judged(counts, observed):
+    report = unexpected(made.client([counts]))
+    assert changed(report, status="observed", expected="", observed=observed, balanced=observed == "even")
+    assert report.verdict.cause == judged(made.client([counts]), expect=observed).verdict.cause
+    assert lines.verdict_line(report) == f"OBSERVED: {observed} (nothing was expected)"
+
+
+def test_failed_calls_are_told_also_where_nothing_was_expected():
+    report = unexpected(made.client([[200, 200, 200, 200, 190]], failed={"UNAVAILABLE": 10}))
+    assert report.verdict.status == "observed"
+    assert report.verdict.cause.startswith("10 of 1,000 calls failed (UNAVAILABLE 10 times). ")
+    nothing = unexpected(made.client([[0] * 5], failed={"UNAVAILABLE": 10}))
+    assert changed(nothing, status="observed", cause="All 10 calls failed (UNAVAILABLE 10 times).")
+
+
+def test_what_cannot_be_trusted_is_invalid_also_where_nothing_was_expected():
+    report = unexpected(made.client([[200] * 5]), requests=2000)
+    assert changed(report, status="invalid", expected="")
+    assert lines.verdict_line(report) == "INVALID: cannot be trusted"
+
+
+def test_a_class_that_does_not_exist_is_a_usage_error():
     with pytest.raises(UsageError, match="fair"):
         build_report(made.plan(expect="fair"), made.inventory(), [made.client([[200] * 5])])
 

@@ -70,12 +70,12 @@ def cost_chart(cells: Sequence[Cell]) -> Chart | None:
     )
 
 
-_TONES = {"pass": "var(--c0)", "fail": "var(--bad)", "invalid": "var(--unsure)"}
+_TONES = {"pass": "var(--c0)", "fail": "var(--bad)", "invalid": "var(--unsure)", "observed": "var(--c0)"}
 
 
 def _cost_row(cell: Cell, several: bool) -> dict[str, Any]:
     rates = cell.figures["rps"]
-    mark = {"pass": "", "fail": "  ✗ fail", "invalid": "  ? invalid"}[cell.status]
+    mark = {"pass": "", "fail": "  ✗ fail", "invalid": "  ? invalid", "observed": ""}[cell.status]
     return {
         "name": f"{cell.strategy} · {cell.scenario}" if several else cell.strategy,
         "rps": cell.rps,

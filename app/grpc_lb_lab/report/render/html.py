@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from grpc_lb_lab.model.verdict import GOOD
 from grpc_lb_lab.report import course_repeats, text
 from grpc_lb_lab.report.render import charts, course, course_charts, lines
 from grpc_lb_lab.report.render.cost import cost_chart
@@ -37,8 +38,8 @@ HOP_WORDS = {
 TABLE_LIMIT = 20
 """Up to so many replicas each get a line with a bar; beyond that a column chart, and the lines folded away."""
 
-STATUS_WORDS = {"pass": "pass", "fail": "FAIL", "invalid": "INVALID"}
-STATUS_SIGNS = {"pass": "✓", "fail": "✗", "invalid": "?"}
+STATUS_WORDS = {"pass": "pass", "fail": "FAIL", "invalid": "INVALID", "observed": "observed"}
+STATUS_SIGNS = {"pass": "✓", "fail": "✗", "invalid": "?", "observed": "○"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def render_index(summary: Summary) -> str:
         courses=course_tables(summary.cells),
         course_rule=RULE,
         cpu=_draw(cpu_chart(summary.cells), "cpu"),
-        troubled=sorted((cell for cell in summary.cells if cell.status != "pass"), key=lambda cell: cell.status),
+        troubled=sorted((cell for cell in summary.cells if cell.status not in GOOD), key=lambda cell: cell.status),
         loads=len({cell.load for cell in summary.cells if cell.load}),
         scenarios=sorted({cell.scenario for cell in summary.cells}),
         repeated=any(cell.repeats > 1 for cell in summary.cells),

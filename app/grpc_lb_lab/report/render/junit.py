@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model.verdict import GOOD
 from grpc_lb_lab.report.render.course_table import figures_words
 from grpc_lb_lab.report.text import count, number
 
@@ -42,7 +43,7 @@ def _case(suite: ElementTree.Element, cell: Cell) -> None:
             "time": _seconds(cell.wall_s or 0.0),
         },
     )
-    if cell.status != "pass":
+    if cell.status not in GOOD:
         kind = "failure" if cell.status == "fail" else "error"
         what = f"{cell.expected or 'unknown'} expected, {cell.observed or 'nothing'} observed"
         problem = ElementTree.SubElement(case, kind, {"message": _clean(cell.cause), "type": what})

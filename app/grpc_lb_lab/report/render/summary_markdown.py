@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model.verdict import GOOD, WORST_FIRST
 from grpc_lb_lab.report.render.course_table import RULE, course_tables
 from grpc_lb_lab.report.render.markdown import escape, table
 from grpc_lb_lab.report.text import against, milliseconds, number
@@ -19,24 +20,23 @@ MAX_LENGTH = 60_000
 MAX_CAUSE = 1_000
 """One cause must not push all others out of the comment."""
 
-ICONS = {"pass": "✅", "fail": "❌", "invalid": "⚠️"}
+ICONS = {"pass": "✅", "fail": "❌", "invalid": "⚠️", "observed": "👁️"}
 HEADER = [
     "", "strategy", "scenario", "class", "servers hit", "calls/s", "against baseline", "p50", "p99", "failed",
     "connections", "CPU a call, µs: client / proxies / servers", "advice",
 ]  # fmt: skip
-_ORDER = {"fail": 0, "invalid": 1, "pass": 2}
 
 
 def render_summary_markdown(summary: Summary) -> str:
     """Headline, what failed with its cause, table, then the other causes; what does not fit is counted."""
-    cells = sorted(summary.cells, key=lambda cell: _ORDER[cell.status])
+    cells = sorted(summary.cells, key=lambda cell: WORST_FIRST.index(cell.status))
     head = f"**{escape(summary.headline)}** on {escape(summary.cluster)} (run {escape(summary.run)})"
     load = f"\n\n{escape(summary.load)}." if summary.load else ""
-    troubled = [cell for cell in cells if cell.status != "pass"]
+    troubled = [cell for cell in cells if cell.status not in GOOD]
     rows = table(HEADER, [_row(cell) for cell in cells], right=range(4, 12))
     body = _causes(head + load + "\n", troubled, MAX_LENGTH - len(rows)).rstrip()
     body = f"{body}\n\n{rows}\n" if len(body) + len(rows) < MAX_LENGTH else f"{body}\n\nThe table is in index.html.\n"
-    body = _causes(body, [cell for cell in cells if cell.status == "pass"], MAX_LENGTH)
+    body = _causes(body, [cell for cell in cells if cell.status in GOOD], MAX_LENGTH)
     notes = [f"\n\n{words}" for words in (*_courses(summary), _repeats(summary), _saturated(cells)) if words]
     return body + "".join(note for note in notes if len(body) + len(note) < MAX_LENGTH) + "\n"
 
@@ -45,7 +45,7 @@ def _causes(body: str, cells: list[Cell], limit: int) -> str:
     for index, cell in enumerate(cells):
         cause = cell.cause if len(cell.cause) <= MAX_CAUSE else cell.cause[:MAX_CAUSE] + "…"
         words = f"{escape(cell.verdict_line)}. {escape(cause)}"
-        icon = f"{ICONS[cell.status]} " if cell.status != "pass" else ""
+        icon = f"{ICONS[cell.status]} " if cell.status not in GOOD else ""
         line = f"\n- {icon}**{escape(cell.strategy)}** · {escape(cell.scenario)} · {words}"
         if len(body) + len(line) > limit:
             return f"{body}\n- {len(cells) - index} more in index.html"
@@ -59,7 +59,7 @@ def _row(cell: Cell) -> list[str]:
         return [*start, *["–"] * (len(HEADER) - len(start))]
     return [
         *start,
-        cell.observed if cell.observed == cell.expected else f"{cell.observed}, not {cell.expected}",
+        cell.observed if cell.expected in ("", cell.observed) else f"{cell.observed}, not {cell.expected}",
         f"{cell.servers_hit} of {cell.replicas}",
         number(round(cell.rps)) + _range(cell, "rps", 0),
         against(cell.overhead),
@@ -91,7 +91,7 @@ def _courses(summary: Summary) -> list[str]:
 def _entry(entry: Entry | None) -> str:
     if entry is None:
         return "–"
-    icon = "" if entry.cell.status == "pass" else f" {ICONS[entry.cell.status]}"
+    icon = "" if entry.cell.status in GOOD else f" {ICONS[entry.cell.status]}"
     return escape(entry.words + (f" ({entry.more})" if entry.more else "")) + icon
 
 

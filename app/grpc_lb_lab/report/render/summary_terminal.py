@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.style import Style
 
+from grpc_lb_lab.model.verdict import GOOD
 from grpc_lb_lab.report.render.course_table import figures_words
 from grpc_lb_lab.report.render.terminal import STATUS_STYLES
 
@@ -26,7 +27,7 @@ def render_summary_terminal(summary: Summary, *, width: int = 80, colour: bool =
         lines.append(f"  {line}{_styled(cell.verdict_line, cell.status, colour)}")
         if cell.course:
             lines.append(f"  {'':<{len(line)}}{figures_words(cell.course)}")
-        if cell.status != "pass":
+        if cell.status not in GOOD:
             plain = "".join(letter if letter.isprintable() else " " for letter in cell.cause)
             lines += textwrap.wrap(
                 plain, max(40, width), initial_indent="    ", subsequent_indent="    ", max_lines=CAUSE_LINES,

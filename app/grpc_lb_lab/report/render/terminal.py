@@ -20,7 +20,7 @@ ALL_SHOWN = 16
 """Up to so many replicas each get a line; beyond that the busiest and the least busy ``ENDS`` each."""
 
 ENDS = 4
-STATUS_STYLES = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow"}
+STATUS_STYLES = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow", "observed": "bold cyan"}
 LABEL_WIDTH = 11
 MAX_BAR = 50
 _ASCII = str.maketrans(

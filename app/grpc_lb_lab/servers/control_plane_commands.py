@@ -27,7 +27,7 @@ def add_parsers(subparsers: Any) -> None:
         help="run the xDS control plane until SIGTERM",
         description="Run the xDS control plane (LDS, RDS, CDS, EDS over ADS) for gRPC clients and for Envoy.",
     )
-    _add_common(xds, "0.0.0.0:18000")
+    _add_common(xds, "0.0.0.0:50053")
     xds.add_argument(
         "--override-file",
         type=Path,

@@ -7,6 +7,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.report.render.watch_page import render_watch_page, view_json
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from grpc_lb_lab.watch.follow import Follower
 
 HOST = "127.0.0.1"
+NAMES = frozenset({HOST, "localhost", "::1"})
 # A stream that is silent for longer sends a comment, and so finds out whether anybody still reads it.
 HEARTBEAT_S = 2.0
 LAST_LOOK_S = 1.0
@@ -62,11 +64,23 @@ class Server(ThreadingHTTPServer):
         """A browser that went away is no news."""
 
 
+def _loopback(url: str) -> bool:
+    """Whether the host of ``url`` is this machine's own; the port may be another one, as through ``ssh -L``."""
+    try:
+        return urlsplit(url).hostname in NAMES
+    except ValueError:
+        return False
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if not self._is_meant():
+            # Else any page that a browser has open could read this one: its host name may be made to mean 127.0.0.1.
+            self._answer(421, "text/plain; charset=utf-8", b"this page answers loopback names only\n")
+            return
         path = self.path.partition("?")[0]
         if path == "/":
             self._answer(200, "text/html; charset=utf-8", self.server.page)
@@ -74,6 +88,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream()
         else:
             self._answer(404, "text/plain; charset=utf-8", b"there is only the page at /\n")
+
+    def _is_meant(self) -> bool:
+        """Whether the question is for this page by a loopback name, and comes from no other page."""
+        named = _loopback(f"//{self.headers.get('Host', '')}")
+        origin = self.headers.get("Origin")
+        return named and (origin is None or (origin.startswith("http://") and _loopback(origin)))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
         """Say nothing of requests."""

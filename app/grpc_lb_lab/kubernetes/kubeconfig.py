@@ -20,6 +20,15 @@ CHOOSE = "Choose with -e world_existing_context=NAME"
 OTHERWISE = "Name another with -e world_existing_kubeconfig=FILE, or use -e lab_cluster=kind"
 
 
+class KubeconfigError(LabError):
+    """A kubeconfig that leads nowhere; ``reason`` is the message without what a run should take instead."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        """Put both into the message."""
+        super().__init__(f"{reason}. {advice}" if advice else reason)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Target:
     """Where a context leads to, as the kubeconfig has it; no cluster was asked.
@@ -37,27 +46,29 @@ class Target:
 def find(given: str = "", context: str = "") -> Target:
     """Follow ``context`` (empty: the current one) to its cluster.
 
-    ``given`` is a file, or several as in KUBECONFIG; empty: the ones that kubectl takes. Raises ``LabError`` naming the
-    file and what is wrong with it.
+    ``given`` is a file, or several as in KUBECONFIG; empty: the ones that kubectl takes. Raises
+    ``KubeconfigError`` naming the file and what is wrong with it.
     """
     paths, origin = _paths(given)
     shown = f"the kubeconfig {os.pathsep.join(map(str, paths))}"
     read = {path: _read(path) for path in paths if path.exists()}
     if not read:
-        raise LabError(f"{shown}{origin} does not exist. {OTHERWISE}")
+        raise KubeconfigError(f"{shown}{origin} does not exist", OTHERWISE)
     contexts = _entries(read, "contexts")
     there = f"It has {', '.join(sorted(contexts))}" if contexts else "It has none"
     name = context or next((str(data["current-context"]) for data in read.values() if data.get("current-context")), "")
     if not name:
-        raise LabError(f"{shown} has no current context. {there}. {CHOOSE}")
+        raise KubeconfigError(f"{shown} has no current context. {there}", CHOOSE)
     if name not in contexts:
         asked = "no context" if context else "the current context"
         missing = f"has {asked} {name}" if context else f"names {asked} {name}, which is not in it"
-        raise LabError(f"{shown} {missing}. {there}. {CHOOSE}")
+        raise KubeconfigError(f"{shown} {missing}. {there}", CHOOSE)
     cluster = str(contexts[name][1].get("cluster", ""))
     path, found = _entries(read, "clusters").get(cluster, (paths[0], {}))
     if not found.get("server"):
-        raise LabError(f"the context {name} of {shown} leads to the cluster {cluster!r}, which has no server there")
+        raise KubeconfigError(
+            f"the context {name} of {shown} leads to the cluster {cluster!r}, which has no server there"
+        )
     return Target(os.pathsep.join(map(str, paths)), name, str(found["server"]), _authority(found, path.parent))
 
 
@@ -85,16 +96,16 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise LabError(f"the kubeconfig {path} cannot be read ({error.strerror}). {OTHERWISE}") from error
+        raise KubeconfigError(f"the kubeconfig {path} cannot be read ({error.strerror})", OTHERWISE) from error
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise LabError(f"the kubeconfig {path} is not YAML ({place}{error.problem}). {OTHERWISE}") from error
+        raise KubeconfigError(f"the kubeconfig {path} is not YAML ({place}{error.problem})", OTHERWISE) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise LabError(f"the kubeconfig {path} is not YAML. {OTHERWISE}") from error
+        raise KubeconfigError(f"the kubeconfig {path} is not YAML", OTHERWISE) from error
     if data is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(data.get(key) or [], list) for key in ("contexts", "clusters")):
-        raise LabError(f"{path} is no kubeconfig: contexts and clusters must be lists. {OTHERWISE}")
+        raise KubeconfigError(f"{path} is no kubeconfig: contexts and clusters must be lists", OTHERWISE)
     return data
 
 

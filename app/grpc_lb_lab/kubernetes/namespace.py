@@ -252,6 +252,14 @@ def is_ours(release: dict[str, Any]) -> bool:
     return release["name"] in RELEASES and release["chart"].startswith(CHART)
 
 
+def has_ours(kubectl: Kubectl) -> bool:
+    """Tell whether the lab has a release in the namespace; where that is not to be known, it counts as having one."""
+    try:
+        return any(is_ours(release) for release in releases(kubectl).values())
+    except LabError:
+        return True
+
+
 def _refuse_foreign(kubectl: Kubectl, found: dict[str, dict[str, Any]]) -> None:
     for name in RELEASES:
         if name in found and not is_ours(found[name]):

@@ -47,7 +47,10 @@ def _clean(state: Path, places: Sequence[used.Place], *, forget: bool) -> bool:
 
 def _remove(state: Path, place: used.Place) -> bool:
     """Remove the lab from a place that is still the same, and its Istio with the last place of that cluster."""
-    target = kubeconfig.find(place.kubeconfig, place.context)
+    try:
+        target = kubeconfig.find(place.kubeconfig, place.context)
+    except kubeconfig.KubeconfigError as error:
+        raise LabError(error.reason) from error
     kubectl = replace(place.kubectl, context=target.context)
     namespace.check_answers(kubectl, target.server)
     now = replace(place, server=target.server, authority=target.authority, uid=namespace.cluster_uid(kubectl))
@@ -58,14 +61,15 @@ def _remove(state: Path, place: used.Place) -> bool:
         )
     changed = namespace.remove(kubectl)
     others = [known for known in used.remembered(state) if known.is_in_cluster_of(now) and not known.is_same_as(now)]
-    changed = (not others and istio.remove(kubectl)) or changed
+    if not any(namespace.has_ours(known.kubectl) for known in others):
+        changed = istio.remove(kubectl) or changed
     used.forget(state, place, now)
     return changed
 
 
 def _words(failed: Sequence[str], *, tried: int) -> str:
     count = "1 place" if len(failed) == 1 else f"{len(failed)} places"
-    rest = f"The other {tried - len(failed)} were cleaned. " if tried > len(failed) else ""
+    rest = "All others were cleaned. " if tried > len(failed) else ""
     return "\n".join(
         [
             f"what the lab installed in {count} could not be removed:",

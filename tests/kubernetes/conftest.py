@@ -27,8 +27,11 @@ def kind_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesLab
     try:
         yield lab
     finally:
-        reset = lab.play("reset")
+        if lab.kubeconfig.exists():
+            lab.use_as_existing(tmp_path_factory.mktemp("user") / "kubeconfig")
+        reset = lab.play("reset", lab_cluster="auto")
     assert reset.code == 0, reset.screen
+    assert not (lab.state / "kubernetes.json").exists()
     assert lab.cluster not in lab.clusters()
 
 

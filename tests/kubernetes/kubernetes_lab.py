@@ -75,6 +75,13 @@ class KubernetesLab:
         own = {"lab_cluster": "existing", "world_existing_image": image or self.image()}
         return self.but(**own, world_existing_kubeconfig=str(kubeconfig), **variables)
 
+    def use_as_existing(self, kubeconfig: Path) -> None:
+        """Have the cluster noted as an existing one too, as after a run with a kubeconfig of the user's own."""
+        kubeconfig.write_bytes(self.kubeconfig.read_bytes())
+        words = ["kubernetes", "prepare", f"--state={self.state}", f"--kubeconfig={kubeconfig}"]
+        words += ["--namespace=noted", "--strategy=x", "--images", "x:1"]
+        subprocess.run([str(BIN / "lb-lab"), *words], check=True, capture_output=True, timeout=60)
+
     def command(self, playbook: str, **variables: Any) -> list[str]:
         values = {
             "lab_cluster": "kind",

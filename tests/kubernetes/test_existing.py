@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from kubernetes_lab import REPO, KubernetesLab, write_scenario
+from kubernetes_lab import BIN, REPO, KubernetesLab, write_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +118,9 @@ def test_a_control_plane_needs_the_second_role(kind_lab: KubernetesLab, restrict
     lab = kind_lab.existing(restricted, in_cluster_image(kind_lab), lab_namespace=NAMESPACE)
     refused = lab.play(strategy="lookaside")
     assert refused.code != 0
-    assert "create roles.rbac.authorization.k8s.io, create rolebindings.rbac.authorization.k8s.io." in refused.errors
+    every = "get/create/patch/delete"
+    words = f"{every} roles.rbac.authorization.k8s.io, {every} rolebindings.rbac.authorization.k8s.io."
+    assert words in refused.errors
     name, namespace = "grpc-lb-lab-control-planes", f"--namespace={NAMESPACE}"
     kind_lab.kubectl("apply", namespace, "--filename=-", stdin=documented_role(name))
     kind_lab.kubectl("create", "rolebinding", name, namespace, f"--role={name}", f"--user={USER}")
@@ -171,16 +173,105 @@ def test_a_namespace_without_rights(kind_lab: KubernetesLab, restricted: Path) -
     assert run.seconds < 10
 
 
-def test_missing_rights_are_named(kind_lab: KubernetesLab, restricted: Path) -> None:
+def test_missing_rights_are_named_before_anything_is_made(
+    kind_lab: KubernetesLab, restricted: Path, tmp_path: Path
+) -> None:
     role = yaml.safe_load(documented_role())
-    role["rules"] = [rule for rule in role["rules"] if rule["resources"] != ["jobs"]]
+    role["rules"] = [rule for rule in role["rules"] if rule["resources"] not in (["jobs"], ["pods/portforward"])]
     kind_lab.kubectl("apply", f"--namespace={NAMESPACE}", "--filename=-", stdin=yaml.safe_dump(role))
     try:
-        run = kind_lab.existing(restricted, "x:1", lab_namespace=NAMESPACE).play(strategy="service")
+        lab = kind_lab.existing(restricted, "x:1", lab_namespace=NAMESPACE, lab_state_dir=str(tmp_path / "state"))
+        run = lab.play(strategy="port-forward")
     finally:
         kind_lab.kubectl("apply", f"--namespace={NAMESPACE}", "--filename=-", stdin=documented_role())
     assert run.code != 0
-    assert f"may not do what the lab needs in the namespace {NAMESPACE}: create jobs.batch." in run.errors
+    missing = "get/list/create/patch/delete jobs.batch, get/create pods/portforward."
+    assert f"may not do what the lab needs in the namespace {NAMESPACE}: {missing}" in run.errors
+    assert not (tmp_path / "state" / "kubernetes.json").exists()
+
+
+def foreign_release(lab: KubernetesLab, folder: Path, space: str) -> None:
+    """Have a namespace with a Helm release echo of somebody else."""
+    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: their-echo\nversion: 3.0.0\n", encoding="utf-8")
+    words = ["helm", "install", "echo", str(folder), f"--namespace={space}", "--create-namespace"]
+    subprocess.run([*words, f"--kubeconfig={lab.kubeconfig}"], check=True, capture_output=True, timeout=60)
+
+
+def test_a_namespace_of_somebody_else_is_refused_before_istio_comes(kind_lab: KubernetesLab, tmp_path: Path) -> None:
+    foreign_release(kind_lab, tmp_path, "theirs")
+    before = other_namespaces(kind_lab)
+    try:
+        lab = kind_lab.existing(
+            user_kubeconfig(kind_lab, tmp_path), "x:1", lab_namespace="theirs", lab_state_dir=str(tmp_path / "state")
+        )
+        run = lab.play(strategy="istio")
+        assert "has a Helm release echo of another chart (their-echo-3.0.0)" in run.errors, run.screen
+        assert other_namespaces(kind_lab) == before
+        assert not (tmp_path / "state" / "kubernetes.json").exists()
+    finally:
+        kind_lab.kubectl("delete", "namespace", "theirs", "--timeout=80s")
+
+
+def user_kubeconfig(lab: KubernetesLab, folder: Path, name: str = "users-own") -> Path:
+    """Return a copy of the admin's kubeconfig that is none of the lab's files."""
+    path = folder / name
+    path.write_bytes(lab.kubeconfig.read_bytes())
+    return path
+
+
+def test_helms_reason_is_one_sentence(kind_lab: KubernetesLab, restricted: Path) -> None:
+    kind_lab.kubectl("create", "quota", "none", "--hard=services=0", f"--namespace={NAMESPACE}")
+    try:
+        kind_lab.kubectl(
+            "wait",
+            "quota/none",
+            "--for=jsonpath={.status.hard.services}=0",
+            f"--namespace={NAMESPACE}",
+            "--timeout=20s",
+        )
+        run = kind_lab.existing(restricted, "x:1", lab_namespace=NAMESPACE).play(strategy="service")
+    finally:
+        kind_lab.kubectl("delete", "quota", "none", f"--namespace={NAMESPACE}")
+    assert f"error: Helm could not install the release echo in the namespace {NAMESPACE}: the quota none" in run.errors
+    assert "it requests services=1, in use are services=0, allowed are services=0" in run.errors
+
+
+def test_a_place_that_is_gone_does_not_keep_the_others(
+    kind_lab: KubernetesLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three places, noted by way of KUBECONFIG; then one kubeconfig goes, and the shell looks at something else."""
+    state, gone = tmp_path / "state", user_kubeconfig(kind_lab, tmp_path, "gone")
+    for space, path in (
+        ("first", gone),
+        ("second", user_kubeconfig(kind_lab, tmp_path)),
+        ("third", tmp_path / "users-own"),
+    ):
+        monkeypatch.setenv("KUBECONFIG", f"{path}:/no/such/file")
+        words = ["kubernetes", "prepare", f"--state={state}", f"--namespace={space}", "--strategy=x", "--images", "x:1"]
+        subprocess.run([str(BIN / "lb-lab"), *words], check=True, capture_output=True, timeout=60)
+    gone.unlink()
+
+    def spaces() -> set[str]:
+        names = kind_lab.kubectl("get", "namespaces", "--output=name").split()
+        return {name.rpartition("/")[2] for name in names} & {"first", "second", "third"}
+
+    lab = kind_lab.but(lab_state_dir=str(state), kind_cluster_name="nobodys", lab_cluster="auto")
+    one = lab.play("reset", lab_cluster="existing", lab_namespace="second")
+    assert (one.code, spaces()) == (0, {"first", "third"}), one.screen
+    monkeypatch.setenv("KUBECONFIG", "/no/such/file")
+    rest = lab.play("reset")
+    assert (rest.code, spaces()) == (2, {"first"}), rest.screen
+    assert "could not be removed:" in rest.errors
+    assert f"- namespace first of context kind-{kind_lab.cluster}: the kubeconfig {gone}" in rest.screen
+    assert lab.play("reset", world_existing_forget=True).code == 0
+    assert not (state / "kubernetes.json").exists()
+    kind_lab.kubectl("delete", "namespace", "first", "--timeout=80s")
+
+
+def test_a_kubeconfig_that_cannot_be_used_is_told(kind_lab: KubernetesLab, tmp_path: Path) -> None:
+    path = user_kubeconfig(kind_lab, tmp_path)
+    run = kind_lab.existing(path, "x:1", world_existing_context="no-such").play(strategy="service")
+    assert f"error: the kubeconfig {path} has no context no-such. It has kind-{kind_lab.cluster}." in run.errors
 
 
 def test_reset_leaves_a_namespace_that_it_did_not_make(kind_lab: KubernetesLab, restricted: Path) -> None:

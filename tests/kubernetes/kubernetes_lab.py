@@ -174,9 +174,10 @@ class KubernetesLab:
 def write_scenario(lab: KubernetesLab, name: str, duration_s: float, *events: dict[str, Any]) -> None:
     """Write a scenario into the lab's own folder of them. Nothing is expected but that it can be carried out."""
     anything = {"class": "even", "share": "any", "errors": "any"}
+    needs_s = 3 + max(event["after_s"] for event in events)
     scenario = {
         "scenario": {"name": name, "title": "A test", "shows": "A test.", "phase": {"from_s": 2, "to_s": 2.5}},
-        "load": {"duration_s": duration_s, "needs_s": 3, "rate_rps": 100, "deadline_s": 1},
+        "load": {"duration_s": duration_s, "needs_s": needs_s, "rate_rps": 100, "deadline_s": 1},
         "events": list(events),
         "expect": dict.fromkeys(("headless", "envoy", "xds", "lookaside", "gateway"), anything),
         "refuse": {},

@@ -299,12 +299,18 @@ def test_a_remedy_is_a_comparison_of_the_strategies_of_its_file():
     assert {cell.scenario for cell in found.cells} == {"dns-trap"}
 
 
+def test_a_remedy_with_strategies_is_that_scenario_with_these():
+    found = cells(remedy="kill", strategies="xds,service")
+    assert [(cell.strategy, cell.scenario) for cell in found.cells] == [("xds", "kill"), ("service", "kill")]
+
+
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
         ({"remedy": "dns-trp"}, "remedy=dns-trp: unknown, did you mean dns-trap?"),
         ({"remedy": "steady"}, "remedy=steady: allowed is a scenario whose file has remedies"),
-        ({"remedy": "kill", "strategies": "envoy"}, "strategies: remedy has its own. Allowed: one of both"),
+        ({"remedy": "kill", "scenarios": "kill"}, "scenarios: remedy names the scenario. Allowed: one of both"),
+        ({"remedy": "kill", "strategies": "envoi"}, "strategies=envoi: unknown, did you mean envoy"),
         ({"remedy": "kill", "lab_replicas": 0}, "lab_replicas=0: allowed is a whole number"),
     ],
 )

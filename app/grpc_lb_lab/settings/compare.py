@@ -61,7 +61,7 @@ def compare(
     """Check ``raw`` (as ``validate``, with ``strategies``, ``scenarios``, ``remedy``, ``lab_repeats``, ``lab_resume``).
 
     Without ``strategies``: all that the cluster can run. ``remedy`` names a scenario: the strategies that its file lays
-    side by side. Raises ``UsageError`` with all problems in one message.
+    side by side, or those of ``strategies``. Raises ``UsageError`` with all problems in one message.
     """
     answers = cache(docker_answers)
     own = [name for name in given if name in names.COMPARE]
@@ -81,10 +81,11 @@ def compare(
     scenarios = reader.value("scenarios", values.Names(), None) or [STEADY]
     if reader.has("remedy"):
         reader.problems += [
-            f"{name}: remedy has its own. Allowed: one of both" for name in own if name in LISTS.values()
+            f"{name}: remedy names the scenario. Allowed: one of both" for name in own if name == "scenarios"
         ]
         scenarios = [str(raw["remedy"])]
-        chosen = reader.attempt("remedy", lambda name: _remedies(reader, repo, name)) or []
+        remedies = reader.attempt("remedy", lambda name: _remedies(reader, repo, name)) or []
+        chosen = chosen or remedies
     found: dict[tuple[str, str], Settings] = {}
     refused: dict[tuple[str, str], list[str]] = {}
     everything = sorted(known, key=lambda name: (name != YARDSTICK, name))

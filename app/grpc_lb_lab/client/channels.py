@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     MakeChannel = Callable[[Plan, int], LabChannel]
 
-TRACE_MEMORY_BYTES = 16_384  # a few hundred events a channel: enough to keep the one that names the policy
+# Room for all events of a channel to 200 replicas, the most there are: the first one names the policy.
+TRACE_MEMORY_BYTES = 262_144
 # pick_first sets nothing, so a run proves that it is gRPC's default. xds gets its policy from the control plane.
 POLICIES: dict[str, list[dict[str, Any]]] = {"round_robin": [{"round_robin": {}}]}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
-from grpc_lb_lab.client import channels
+import uvloop
+from grpc_lb_lab.client import channels, core
 from grpc_lb_lab.model.errors import LabError
 
 RETRY = {"methodConfig": [{"name": [{"service": "echo.v1.EchoService"}], "timeout": "5s"}]}
@@ -77,3 +79,20 @@ def test_unknown_mode_names_the_known_ones(plan):
 def test_target_that_the_plan_does_not_have(plan):
     with pytest.raises(LabError, match=r"'sidecar'.*headless"):
         channels.target_address(plan(target="sidecar", targets={"headless": "echo:1"}))
+
+
+def test_a_channel_to_as_many_replicas_as_there_may_be_still_names_its_policy(plan):
+    """gRPC says which policy it made once, before all it does with 200 addresses, and forgets what does not fit."""
+    addresses = ",".join(f"127.98.9.{number}:1" for number in range(1, 201))
+
+    async def main():
+        asked = channels.channel_options(plan(channel="round_robin"))
+        channel, channelz_id = core.open_channel(f"ipv4:{addresses}", asked)
+        async with channel:
+            channel.get_state(try_to_connect=True)
+            while core.look_at(channelz_id).state != "TRANSIENT_FAILURE":
+                await asyncio.sleep(0.01)
+            return core.look_at(channelz_id)
+
+    look = uvloop.run(asyncio.wait_for(main(), 20))
+    assert (len(look.subchannels), look.policies[-1:]) == (200, ("round_robin",))

@@ -199,6 +199,17 @@ def test_every_link_and_path_of_the_readme_exists():
         assert "://" in target or (REPO / target).exists(), target
 
 
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_place_that_a_newcomer_is_sent_to_exists(page):
+    text = re.sub(r"```.*?```", "", (REPO / page).read_text(), flags=re.DOTALL)
+    sent = {words for words in re.findall(r"`([^`\n]+)`", text) if re.fullmatch(r"[\w.*-]+/[\w.*/-]*", words)}
+    roots = [REPO, REPO / "app/grpc_lb_lab"]
+    assert sorted(words for words in sent if not any(any(root.glob(words)) for root in roots)) == []
+    for name, path in re.findall(r"`(\w+)` in `([^`]+\.py)`", text):
+        code = (REPO / path).read_text()
+        assert re.search(rf"^\s*(async def|def|class) {name}\b|^\s*{name}\b.*=", code, re.MULTILINE), (name, path)
+
+
 def test_every_variable_is_in_the_readme():
     text = (REPO / "README.md").read_text()
     for name in (*names.VARIABLES, *names.ALIASES, *names.COMPARE):

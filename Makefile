@@ -1,7 +1,7 @@
 # `make help` lists the targets. Each works on a fresh clone: what it needs is set up first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lab lab compare remedy watch test programs test-programs test-scenarios test-kubernetes test-scenarios-kubernetes lock golden \
+.PHONY: help setup setup-lab lab compare remedy watch test programs test-programs molecule test-scenarios test-kubernetes test-scenarios-kubernetes lock golden \
   generate screenshots clean
 
 STRATEGY ?= service
@@ -42,6 +42,9 @@ programs: setup ## Install the programs that some tests need: nginx, HAProxy, Ch
 
 test-programs: setup ## Run only the tests that need these programs, and skip none
 	@.venv/bin/python scripts/test.py --needing
+
+molecule: setup ## Run molecule, which looks for Ansible on the PATH: make molecule ARGS='test -s envoy'
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/molecule $(ARGS)
 
 test-scenarios: setup ## Run every scenario as its file has it, on local processes (about 25 minutes)
 	@LAB_TEST_SCENARIOS=1 .venv/bin/python -m pytest -v tests/scenarios

@@ -240,7 +240,7 @@ def test_a_quota_is_named_and_once_it_is_lifted_the_next_run_passes(cluster: Kub
     finally:
         cluster.kubectl("delete", "quota", "small")
     assert run.code != 0
-    assert "the cluster makes no further pod for echo: forbidden: exceeded quota: small" in run.errors, run.screen
+    assert "no more pods can be created for echo: forbidden: exceeded quota: small" in run.errors, run.screen
     passes(cluster, "headless")
 
 

@@ -68,7 +68,7 @@ def problem(pod: Pod) -> str:
 
 
 def refused(deployment: dict[str, Any]) -> str:
-    """Say in words why the cluster makes no further pod for a Deployment (a quota, a policy), or nothing."""
+    """Say in words why no more pods can be created for a Deployment (a quota, a policy), or nothing."""
     for item in deployment.get("status", {}).get("conditions", []):
         if item["type"] == "ReplicaFailure" and item["status"] == "True":
             return refusal(str(deployment["metadata"]["name"]), item.get("message", ""))
@@ -77,7 +77,7 @@ def refused(deployment: dict[str, Any]) -> str:
 
 def refusal(owner: str, message: str) -> str:
     """Say what the cluster said when it refused a pod of ``owner``, without the name that each attempt makes up."""
-    return f"the cluster makes no further pod for {owner}: {_short(_ATTEMPT.sub('', message))}"
+    return f"no more pods can be created for {owner}: {_short(_ATTEMPT.sub('', message))}"
 
 
 def culprit(pod: Pod) -> str:

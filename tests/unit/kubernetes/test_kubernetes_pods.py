@@ -206,7 +206,7 @@ def test_pods_that_a_quota_forbids_are_named_though_no_pod_has_a_problem(monkeyp
     kubectl.items = lambda *_: next(seen)  # type: ignore[method-assign]
     with pytest.raises(LabError) as error:
         rollout.wait(kubectl, 2, 120, clock=ticking(0.5))  # type: ignore[arg-type]
-    assert str(error.value) == f"the servers do not start: the cluster makes no further pod for echo: {QUOTA}"
+    assert str(error.value) == f"the servers do not start: no more pods can be created for echo: {QUOTA}"
 
 
 def test_clients_that_a_quota_forbids_are_named_from_the_events_of_this_job(
@@ -226,7 +226,7 @@ esac""",
     monkeypatch.setattr(rollout, "PATIENCE_S", 0.1)
     with pytest.raises(LabError) as error:
         load.follow(Kubectl("ns"), Load(clients=2), 30)
-    assert str(error.value) == f"the load does not start: the cluster makes no further pod for load: {QUOTA}"
+    assert str(error.value) == f"the load does not start: no more pods can be created for load: {QUOTA}"
 
 
 def test_a_passing_problem_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,7 +233,7 @@ def test_helms_reason_is_one_sentence(kind_lab: KubernetesLab, restricted: Path)
     finally:
         kind_lab.kubectl("delete", "quota", "none", f"--namespace={NAMESPACE}")
     assert f"error: Helm could not install the release echo in the namespace {NAMESPACE}: the quota none" in run.errors
-    assert "it requests services=1, in use are services=0, allowed are services=0" in run.errors
+    assert "(requested services=1, used services=0, limited to services=0)" in run.errors
 
 
 def test_a_place_that_is_gone_does_not_keep_the_others(

@@ -44,13 +44,13 @@ def explain(said: str) -> str:
 def _quota(found: re.Match[str]) -> str:
     kind, name, quota, requested, used, limited = found.groups()
     return (
-        f"the quota {quota} of the namespace leaves no room for {kind} {name}: it requests {requested}, "
-        f"in use are {used}, allowed are {limited}. Ask for more, or use fewer replicas (-e lab_replicas=…)"
+        f"the quota {quota} of the namespace leaves no room for {kind} {name} (requested {requested}, used {used}, "
+        f"limited to {limited}). Ask for more, or use fewer replicas (-e lab_replicas=…)"
     )
 
 
 def _timed_out(_: re.Match[str]) -> str:
-    return "the cluster was not done in time"
+    return "the cluster did not finish in time"
 
 
 # The first that fits counts, so what says more comes first.

@@ -16,8 +16,8 @@ UNSUPPORTED = (
         (
             'Error: INSTALLATION FAILED: 1 error occurred:\n\t* services "echo" is forbidden: exceeded quota: small, '
             "requested: services=1, used: services=2, limited: services=2\n\n",
-            "the quota small of the namespace leaves no room for services echo: it requests services=1, in use are "
-            "services=2, allowed are services=2. Ask for more, or use fewer replicas (-e lab_replicas=…)",
+            "the quota small of the namespace leaves no room for services echo (requested services=1, used services=2, "
+            "limited to services=2). Ask for more, or use fewer replicas (-e lab_replicas=…)",
         ),
         (
             'Error: pods "echo-1" is forbidden: failed quota: small: must specify limits.cpu for: server; more',
@@ -71,7 +71,7 @@ UNSUPPORTED = (
             "refused",
             "the cluster does not answer any more. See `kubectl cluster-info`",
         ),
-        ("Error: INSTALLATION FAILED: context deadline exceeded", "the cluster was not done in time"),
+        ("Error: INSTALLATION FAILED: context deadline exceeded", "the cluster did not finish in time"),
         (
             'Error: INSTALLATION FAILED: looks like "https://charts.example" is not a valid chart repository or cannot '
             'be reached: Get "https://charts.example/index.yaml": dial tcp: lookup charts.example',

@@ -16,12 +16,12 @@ REPO = Path(__file__).resolve().parents[2]
 RUN = "20261122T013000Z-envoy"
 
 
-def tree(root: Path) -> dict[str, tuple[int, str]]:
+def tree(root: Path) -> dict[str, tuple[int, str | bytes]]:
     """Every entry below a folder with its kind and mode, and its content or where it points."""
     return {
         str(path.relative_to(root)): (
             path.lstat().st_mode,
-            str(path.readlink()) if path.is_symlink() else path.read_text() if path.is_file() else "",
+            str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else "",
         )
         for path in sorted(root.rglob("*"))
     }

@@ -12,6 +12,10 @@ ARGS ?=
 unexport VIRTUAL_ENV
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHON
+# Ansible wants UTF-8, which a shell with LC_ALL=C has not.
+ifneq ($(shell locale charmap 2>/dev/null),UTF-8)
+export LC_ALL := C.UTF-8
+endif
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-25s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -323,3 +323,38 @@ def test_reset_after_the_supervisor_was_killed(place):
     assert run.code == 0, run.screen
     wait_until(lambda: not any(map(alive, pids(before))))
     assert not [path for path in place.state.rglob("*") if not path.is_dir()]
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "xx_XX.UTF-8"])
+def test_make_gives_ansible_the_locale_that_it_wants(locale: str) -> None:
+    arguments = "ARGS=--check -e lab_cluster=local"
+    done = subprocess.run(
+        ["make", "lab", arguments],
+        cwd=REPO,
+        env=os.environ | {"LC_ALL": locale},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a checkout read-only for itself")
+def test_a_checkout_may_be_read_only(tmp_path: Path) -> None:
+    values = {
+        "lab_cluster": "local",
+        "lab_state_dir": f"{tmp_path}/state",
+        "lab_artifacts_dir": f"{tmp_path}/artifacts",
+    }
+    script = """mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1" || exit 99
+        shift && ! touch written 2>/dev/null && "$@" playbooks/lab.yml && "$@" playbooks/reset.yml"""
+    command = [str(BIN / "ansible-playbook"), "-e", json.dumps(values)]
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", script, "bash", str(REPO), *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "artifacts/latest/summary.json").is_file()
+    assert not (tmp_path / "state/local").exists()

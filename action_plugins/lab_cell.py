@@ -7,7 +7,6 @@ With ``begun`` (what the beginning returned): notes how long it took and, with `
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from statistics import fmean
@@ -15,9 +14,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.report.bundle import NOTE, read_note
 from grpc_lb_lab.settings.folders import make_cell, write_json
-
-NOTE = "cell.json"
 
 
 class ActionModule(ActionBase):
@@ -61,8 +59,8 @@ def note_end(cell: Path, note: dict[str, Any], error: str) -> dict[str, Any]:
 
 
 def durations(run: Path) -> list[float]:
-    """Return how long the cells so far took, in seconds."""
-    return [json.loads(note.read_text(encoding="utf-8"))["wall_s"] for note in sorted(run.glob(f"**/{NOTE}"))]
+    """Return how long the cells so far took, in seconds, as far as their notes say it."""
+    return [wall_s for note in sorted(run.glob(f"**/{NOTE}")) if (wall_s := read_note(note.parent).wall_s) is not None]
 
 
 def announce(cell: dict[str, Any], so_far: list[float]) -> str:

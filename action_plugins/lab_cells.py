@@ -1,7 +1,7 @@
 """Action ``lab_cells``: checks the variables of a comparison and makes, or takes up again, its folder.
 
 Returns ``run`` and ``cells``, those still to be done: ``number`` (from 1), ``of``, ``folder`` and ``settings``, the
-facts that ``lab_settings`` returns for a single run.
+facts that ``lab_settings`` returns for a single run. With ``--check`` no folder is made and ``run`` is empty.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
+from grpc_lb_lab.model.errors import ArtifactError
+from grpc_lb_lab.model.files import read_as, read_json
+from grpc_lb_lab.report.document import Report
 from grpc_lb_lab.settings import compare, names
 from grpc_lb_lab.settings.docker import docker_answers
 from grpc_lb_lab.settings.folders import make_bundle, unwritable, write_json
@@ -37,7 +40,9 @@ class ActionModule(ActionBase):
         raw |= names.maps(context.CLIARGS.get("extra_vars", ()))
         try:
             wanted = compare.compare(raw, repo=REPO, docker_answers=docker_answers, given=list(given))
-            run = find_unfinished(wanted) if wanted.resume else start(wanted)
+            run = find_unfinished(wanted) if wanted.resume else None
+            if not (task_vars or {}).get("ansible_check_mode"):
+                run = begin(wanted, run)
         except settings.UsageError as error:
             return result | {"failed": True, "msg": str(error)}
         except OSError as error:
@@ -45,22 +50,23 @@ class ActionModule(ActionBase):
         cells = [
             {"number": number, "of": len(wanted.cells), "folder": cell.folder, "settings": cell.settings.facts()}
             for number, cell in enumerate(wanted.cells, start=1)
-            if not (run / cell.folder / "report.json").exists()
+            if not (run and is_done(run / cell.folder))
         ]
         done = len(wanted.cells) - len(cells)
         for line in (
             f"cluster {wanted.cluster}, {len(wanted.cells)} cells" + (f", {done} of them done before" if done else ""),
             *(f"left out: {reason}" for reason in wanted.left_out),
-            str(run.relative_to(REPO) if run.is_relative_to(REPO) else run),
+            *([str(run.relative_to(REPO) if run.is_relative_to(REPO) else run)] if run else []),
         ):
             self._display.display(f"    {line}")
-        return result | {"changed": False, "run": str(run), "cells": cells}
+        return result | {"changed": False, "run": str(run or ""), "cells": cells}
 
 
-def start(wanted: compare.Comparison) -> Path:
-    """Make the folder of a new comparison. Raises ``OSError``."""
-    run = make_bundle(Path(wanted.artifacts_dir), "compare", datetime.now(UTC))
-    write_json(run / WISH, wanted.wish())
+def begin(wanted: compare.Comparison, run: Path | None) -> Path:
+    """Make the folder of a new comparison, or take up ``run`` again. Raises ``OSError``."""
+    if run is None:
+        run = make_bundle(Path(wanted.artifacts_dir), "compare", datetime.now(UTC))
+        write_json(run / WISH, wanted.wish())
     write_json(run / "bundle.json", {"cells": wanted.places()})
     return run
 
@@ -71,7 +77,11 @@ def find_unfinished(wanted: compare.Comparison) -> Path:
     if not found:
         message = f"lab_resume=true: {wanted.artifacts_dir} holds no comparison. Allowed: lab_resume=false"
         raise settings.UsageError(message)
-    if json.loads(found[-1].read_text(encoding="utf-8")) != json.loads(json.dumps(wanted.wish())):
+    try:
+        same = read_json(found[-1]) == json.loads(json.dumps(wanted.wish()))
+    except ArtifactError as error:
+        raise settings.UsageError(f"lab_resume=true: {error}. Allowed: lab_resume=false") from error
+    if not same:
         name = found[-1].parent.name
         message = (
             f"lab_resume=true: {name} was asked for other cells or another load. "
@@ -79,3 +89,12 @@ def find_unfinished(wanted: compare.Comparison) -> Path:
         )
         raise settings.UsageError(message)
     return found[-1].parent
+
+
+def is_done(cell: Path) -> bool:
+    """Tell whether the cell has a report that can be read; one that was cut off is measured again."""
+    try:
+        read_as(Report, cell / "report.json")
+    except ArtifactError:
+        return False
+    return True

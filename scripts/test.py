@@ -34,11 +34,11 @@ ENVIRONMENT = {
 }
 NEEDING = "--needing"
 NEEDS = "needs "  # how tests/conftest.py begins a reason
-PYTHON_CODE = ["app", "tests", "scripts", "action_plugins", "callback_plugins"]
+PYTHON_CODE = ["app", "tests", "scripts", "action_plugins", "callback_plugins", "playbooks"]
 CHECKS = {
     "ansible-lint": ["ansible-lint", "--offline", "-q", "--nocolor"],
     "mypy": ["mypy"],
-    "mypy of the plugins": ["mypy", "action_plugins", "callback_plugins", "scripts"],
+    "mypy of the plugins": ["mypy", "action_plugins", "callback_plugins", "playbooks", "scripts"],
     "ruff check": ["ruff", "check", "--quiet", *PYTHON_CODE],
     "ruff format": ["ruff", "format", "--check", "--quiet", *PYTHON_CODE],
     "import-linter": ["lint-imports", "--no-cache"],

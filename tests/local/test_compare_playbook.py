@@ -102,3 +102,21 @@ def test_stopped_in_the_middle_and_resumed(place):
     assert "done before" in done.stdout
     assert (place / "artifacts/latest/baseline/steady/report.json").stat().st_mtime_ns == kept
     assert [cell["status"] for cell in summary(place)["cells"]] == ["pass"] * 3
+
+
+def test_check_mode_makes_nothing(place):
+    assert play(place, "compare", strategies=["baseline"], lab_requests=50).returncode == 0
+    before = (
+        sorted(path for path in place.rglob("*") if "logs" not in path.parts),
+        (place / "artifacts/latest").readlink(),
+    )
+    for more in ({}, {"lab_resume": True}):
+        words = command(place, "compare", strategies=["baseline"], lab_requests=50, **more)
+        done = subprocess.run([*words, "--check"], cwd=REPO, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "1 cell" in done.stdout
+    after = (
+        sorted(path for path in place.rglob("*") if "logs" not in path.parts),
+        (place / "artifacts/latest").readlink(),
+    )
+    assert after == before

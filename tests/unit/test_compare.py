@@ -93,13 +93,13 @@ def test_docker_is_asked_once(tmp_path):
 
 def test_a_stopped_comparison_is_taken_up_again(tmp_path):
     wanted = cells(tmp_path, strategies=["service", "envoy"])
-    run = lab_cells.start(wanted)
+    run = lab_cells.begin(wanted, None)
     assert json.loads((run / "bundle.json").read_text()) == {"cells": ["service/steady", "envoy/steady"]}
     assert lab_cells.find_unfinished(cells(tmp_path, strategies=["service", "envoy"])) == run
 
 
 def test_another_comparison_is_not_taken_up(tmp_path):
-    run = lab_cells.start(cells(tmp_path, strategies=["service", "envoy"]))
+    run = lab_cells.begin(cells(tmp_path, strategies=["service", "envoy"]), None)
     for other in ({"strategies": ["service"]}, {"strategies": ["service", "envoy"], "lab_requests": 7}):
         with pytest.raises(UsageError, match=f"lab_resume=true: {run.name} was asked for other cells or another load"):
             lab_cells.find_unfinished(cells(tmp_path, **other))
@@ -108,6 +108,40 @@ def test_another_comparison_is_not_taken_up(tmp_path):
 def test_there_may_be_nothing_to_resume(tmp_path):
     with pytest.raises(UsageError, match="holds no comparison"):
         lab_cells.find_unfinished(cells(tmp_path, lab_resume=True))
+
+
+BROKEN = ["", "{", "null", "[]", "7", '{"cells": 1}', "\x00", '{"wall_s": "soon"}']
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_wish_that_cannot_be_read_is_one_message(tmp_path, text):
+    wanted = cells(tmp_path, strategies=["service"], lab_resume=True)
+    (tmp_path / "artifacts/1-compare").mkdir(parents=True)
+    (tmp_path / "artifacts/1-compare/compare.json").write_text(text)
+    with pytest.raises(UsageError, match=r"^lab_resume=true: [^\n]*1-compare[^\n]*lab_resume=false$"):
+        lab_cells.find_unfinished(wanted)
+
+
+@pytest.mark.parametrize("text", [*BROKEN, '{"schema_version": 1}'])
+def test_a_cell_whose_report_cannot_be_read_is_done_again(tmp_path, text):
+    assert not lab_cells.is_done(tmp_path)
+    (tmp_path / "report.json").write_text(text)
+    assert not lab_cells.is_done(tmp_path)
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_note_that_cannot_be_read_counts_for_nothing(tmp_path, text):
+    (tmp_path / "envoy/steady").mkdir(parents=True)
+    (tmp_path / "envoy/steady/cell.json").write_text(text)
+    assert lab_cell.durations(tmp_path) == []
+
+
+def test_the_list_of_cells_is_written_again(tmp_path):
+    wanted = cells(tmp_path, strategies=["service"])
+    run = lab_cells.begin(wanted, None)
+    (run / "bundle.json").write_text("{")
+    assert lab_cells.begin(wanted, run) == run == lab_cells.find_unfinished(wanted)
+    assert json.loads((run / "bundle.json").read_text()) == {"cells": ["service/steady"]}
 
 
 def test_progress_says_which_cell_and_how_long(tmp_path):

@@ -221,3 +221,11 @@ def test_make_help_lists_every_target():
     makefile = (REPO / "Makefile").read_text().replace("\\\n", " ")
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert set(phony[1].split()) == set(re.findall(r"make ([a-z-]+)", listing)) - {""}
+
+
+@pytest.mark.parametrize("name", ["clean", "generate", "setup", "fresh-machine"])
+def test_a_script_that_changes_things_refuses_what_it_does_not_know(name):
+    """Ansible runs every executable of an inventory folder with ``--list``, as with ``-i scripts``."""
+    done = subprocess.run([REPO / "scripts" / name, "--list"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert "--list" in done.stderr

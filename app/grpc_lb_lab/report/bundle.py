@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from grpc_lb_lab.report.text import natural
 if TYPE_CHECKING:
     from pathlib import Path
 
-CELL_MARKS = ("report.json", "plan.json", "results", "logs", "cell.json", "repeat-1")
+NOTE = "cell.json"
+CELL_MARKS = ("report.json", "plan.json", "results", "logs", NOTE, "repeat-1")
 """A folder STRATEGY/SCENARIO with any of these is a cell of a run, finished or broken."""
 
 
@@ -35,6 +37,26 @@ class CellFiles:
     wall_s: float | None = None
     error: str = ""
     ran: bool = True
+
+
+@dataclass(frozen=True)
+class Note:
+    """What cell.json says. ``wall_s``: seconds that the cell took in all; ``error``: why there is no report."""
+
+    wall_s: float | None = None
+    error: str = ""
+
+
+def read_note(cell: Path) -> Note:
+    """The note of a cell; what is missing or cannot be read is left out: the reports matter, not the note."""
+    try:
+        said = read_json(cell / NOTE)
+    except ArtifactError:
+        return Note()
+    wall_s = said.get("wall_s")
+    if isinstance(wall_s, bool) or not isinstance(wall_s, int | float) or not 0 <= wall_s < math.inf:
+        wall_s = None
+    return Note(wall_s, str(said.get("error") or ""))
 
 
 def read_bundle(run: Path) -> list[CellFiles]:
@@ -70,13 +92,12 @@ def _wanted(path: Path) -> list[str]:
 
 def _cell(place: str, folder: Path) -> CellFiles:
     repeats = repeat_folders(folder) or {0: folder}
-    said = read_json(folder / "cell.json") if (folder / "cell.json").exists() else {}
-    wall = said.get("wall_s")
+    note = read_note(folder)
     return CellFiles(
         place=place,
         reports={number: _report(path / "report.json") for number, path in repeats.items()},
-        wall_s=float(wall) if isinstance(wall, int | float) else None,
-        error=str(said.get("error") or ""),
+        wall_s=note.wall_s,
+        error=note.error,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from grpc_lb_lab.kubernetes.script import Script
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import ArtifactError, LabError
 from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.own.owner import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,10 +51,10 @@ def run(
     plan = _plan(files.plan)
     servers = _servers(kubectl)
     script = Script(kubectl, plan, servers, LiveFeed(files.live))
-    watcher = _watcher(owner)
+    owner_process = Owner.of(owner) if owner else None
 
     def check() -> None:
-        if not watcher():
+        if owner_process and not owner_process.lives:
             raise LabError("the playbook ended; so does its load")
         script.check()
 
@@ -162,18 +162,3 @@ def _plan(path: Path) -> Plan:
 
 def _write_inventory(path: Path, found: Inventory) -> None:
     path.write_text(json.dumps(to_dict(found), indent=1) + "\n", encoding="utf-8")
-
-
-def _watcher(owner: int) -> Callable[[], bool]:
-    """Return a function that tells whether the owner still lives (always, when there is none)."""
-
-    def alive() -> bool:
-        try:
-            os.kill(owner, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
-
-    return alive if owner else lambda: True

@@ -23,6 +23,7 @@ from grpc_lb_lab.local.wish import needs
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.own.owner import Owner
 
 SERVICE = "the Service proxy (Envoy)"
 
@@ -51,14 +52,14 @@ class World:
 
 @dataclass
 class Load:
-    """A load that runs. ``owner`` is the pid that asked for it; ``since`` is in seconds since the epoch."""
+    """A load that runs. ``owner`` asked for it; ``since`` is in seconds since the epoch."""
 
     world: World
     plan: Plan
     files: LoadFolder
     program: envoy.Program | None
     gateway_program: Program | None
-    owner: int
+    owner: Owner
     say: Callable[[str], None]
     script: Script
     since: float = field(default_factory=time.time)
@@ -90,7 +91,7 @@ class Load:
         done, total = progress(self.files.client_log(index) for index in range(len(self._clients)))
         return {
             "run": self.plan.run,
-            "owner": self.owner,
+            "owner": self.owner.pid,
             "since": self.since,
             "clients": [{"pid": process.pid, "alive": process.alive} for process in self._clients],
             "proxies": [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,11 @@ from grpc_lb_lab.local.script import Script
 from grpc_lb_lab.local.wish import needs
 from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.own.owner import Owner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from grpc_lb_lab.local.addresses import Block
     from grpc_lb_lab.local.control import Request
     from grpc_lb_lab.local.control_planes import ControlPlanes
@@ -65,6 +67,7 @@ class Loads:
         self._load: Load | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._gone = asyncio.Event()
         self._clients = 1
 
     def tell_prometheus(self) -> None:
@@ -73,15 +76,25 @@ class Loads:
 
     def describe(self) -> dict[str, Any] | None:
         """Return what ``status`` tells of the load that runs; None when none does."""
-        return self._load.describe() if self._load else None
+        return self._load.describe() | {"owner_waits": self._owner_waits()} if self._load else None
 
     def refuse_if_running(self, what: str) -> None:
         """Raise ``LabError`` naming the load that runs and its owner, if one does."""
         if self._load is not None:
             since = time.strftime("%H:%M:%S", time.localtime(self._load.since))
             raise LabError(
-                f"{what}: a load runs since {since}, owned by pid {self._load.owner} (run {self._load.plan.run})"
+                f"{what}: a load runs since {since}, owned by pid {self._load.owner.pid} (run {self._load.plan.run})"
             )
+
+    async def end_orphan(self, say: Callable[[str], None]) -> None:
+        """End the load that runs when its owner is dead or waits no more; returns when it is over."""
+        if self._load is not None and not self._owner_waits():
+            say(
+                f"ending the load of run {self._load.plan.run}: whoever started it (pid {self._load.owner.pid}) has gone"
+            )
+            await self.end()
+            async with self._turn:
+                pass
 
     def endpoints_changed(self, ready: tuple[str, ...]) -> None:
         """Note that from now on these are the addresses that everybody is told; only a load is interested."""
@@ -97,10 +110,8 @@ class Loads:
     async def load(self, request: Request) -> dict[str, Any]:
         """Run the load in the file ``plan``. Raises ``LabError`` when another one runs, or when something breaks."""
         plan = read_plan(Path(request.data["plan"]))
-        if self._load is not None:
-            if _alive(self._load.owner):
-                self.refuse_if_running("no second load can start")
-            await self.end()
+        await self.end_orphan(request.progress)
+        self.refuse_if_running("no second load can start")
         async with self._turn:
             self._check(plan.strategy)
             files = LoadFolder(Path(request.data["results"]))
@@ -109,7 +120,9 @@ class Loads:
             gateway = Program(**request.data["gateway"]) if request.data.get("gateway") else None
             feed = LiveFeed(Path(request.data.get("live") or self._state.load / live_feed.FILE))
             script = Script(plan, self._replicas, self._events, feed)
-            self._load = Load(self._world, plan, files, program, gateway, request.peer_pid, request.progress, script)
+            owner = Owner.of(request.peer_pid)
+            self._load = Load(self._world, plan, files, program, gateway, owner, request.progress, script)
+            self._gone = request.gone
             self._clients = plan.load.clients
             self.tell_prometheus()
             present = [member for member in self._replicas.everyone if member.wanted]
@@ -130,6 +143,10 @@ class Loads:
                 script.end(problem)
                 self._keep(load, present)
         return {"changed": True, "clients": plan.load.clients, "results": str(files.results)}
+
+    def _owner_waits(self) -> bool:
+        assert self._load is not None
+        return self._load.owner.lives and not self._gone.is_set()
 
     async def _run_until_gone(self, request: Request) -> None:
         """Run the load; end it when its owner has gone."""
@@ -183,13 +200,3 @@ class Loads:
         logs += [self._state.log, *self._planes.logs, *([service_log] if service_log else [])]
         load.files.keep_logs(logs)
         load.files.keep_queries(self._dns.since(load.since))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

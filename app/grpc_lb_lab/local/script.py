@@ -78,7 +78,7 @@ class Script:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-            await self._stage.close()
+        await self._stage.close()
         self._replicas.drain_s = 0.0
 
     def end(self, problem: str) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.local.fingerprint import fingerprint
 from grpc_lb_lab.local.state import SOCKET, StateFolder, tail
 from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.own.owner import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +106,7 @@ def ensure(state: StateFolder, port: int, say: Callable[[str], None]) -> tuple[d
         return start(state, port), True
     if hello["fingerprint"] == fingerprint() and hello["port"] == port:
         return hello, False
-    if hello["load"]:
+    if hello["load"] and hello["load"].get("owner_waits", Owner.of(hello["load"]["owner"]).lives):
         raise LabError(
             f"the lab must be restarted (other code or port), but a load runs, owned by pid {hello['load']['owner']}"
         )

@@ -102,6 +102,7 @@ class Supervisor:
         """Make the lab what ``wish`` says; ``changed`` tells whether anything had to be done."""
         wanted = merge(self._wish, Wish(**request.data["wish"]))
         async with self._changing:
+            await self._loads.end_orphan(request.progress)
             changed = wanted != self._wish or not self._settled(wanted)
             if changed:
                 self._loads.refuse_if_running("the lab cannot be changed")

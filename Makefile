@@ -51,7 +51,7 @@ molecule: setup ## Run molecule, which looks for Ansible on the PATH: make molec
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/molecule $(ARGS)
 
 test-scenarios: setup ## Run every scenario as its file has it, on local processes (about 25 minutes)
-	@LAB_TEST_SCENARIOS=1 .venv/bin/python -m pytest -v tests/scenarios
+	@LAB_TEST_SCENARIOS=1 .venv/bin/python -m pytest -v tests/scenarios tests/local/test_kill_points.py
 
 test-kubernetes: setup ## Run the lab on a real kind cluster
 	@testbed/test-kubernetes

@@ -72,6 +72,16 @@ def test_an_empty_folder_is_taken_and_left_as_it_was(tmp_path):
     assert not tree(tmp_path)
 
 
+def test_of_two_starts_at_once_the_one_that_made_the_folder_has_the_last_word(tmp_path):
+    folder = tmp_path / "state"
+    folder.mkdir()
+    marks.claim(folder)  # another start comes before the mark of the one that made the folder
+    marks.put(folder, marks._MADE)
+    marks.put(folder, marks._FOUND)
+    assert marks.release(folder)
+    assert not folder.exists()
+
+
 def test_a_mark_stays_while_anything_is_there(tmp_path):
     marks.claim(tmp_path)
     somebodys(tmp_path, "thesis.txt")

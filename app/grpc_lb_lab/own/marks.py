@@ -81,9 +81,11 @@ def claim(folder: Path, was_ours: Callable[[Path], bool] = lambda _: False, mode
 
 def put(folder: Path, words: str = _FOUND) -> None:
     """Put the mark into a folder. Raises ``OSError``."""
-    # Its being there is the mark; a disk that is full takes the name and not the words.
+    # Its being there is the mark; a disk that is full takes the name and not the words. Whoever made the folder has the
+    # last word, in whatever order: another start that came at the same moment found it empty, and may be writing that.
+    how = os.O_TRUNC if words == _MADE else os.O_EXCL | os.O_APPEND
     with contextlib.suppress(FileExistsError):
-        descriptor = os.open(folder / MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(folder / MARK, os.O_WRONLY | os.O_CREAT | how | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with contextlib.suppress(OSError):
             os.write(descriptor, words.encode())
         os.close(descriptor)

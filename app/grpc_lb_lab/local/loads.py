@@ -89,9 +89,8 @@ class Loads:
     async def end_orphan(self, say: Callable[[str], None]) -> None:
         """End the load that runs when its owner is dead or waits no more; returns when it is over."""
         if self._load is not None and not self._owner_waits():
-            say(
-                f"ending the load of run {self._load.plan.run}: whoever started it (pid {self._load.owner.pid}) has gone"
-            )
+            run, pid = self._load.plan.run, self._load.owner.pid
+            say(f"ending the load of run {run}: whoever started it (pid {pid}) has gone")
             await self.end()
             async with self._turn:
                 pass

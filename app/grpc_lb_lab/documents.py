@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml.constructor import ConstructorError
 
-from grpc_lb_lab.report.text import acts, one_line
+from grpc_lb_lab.model.text import acts, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.data import from_dict
+from grpc_lb_lab.model.text import plain
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan
@@ -107,9 +108,12 @@ def render(line: Line) -> str:
 
 
 def parse(text: str) -> Line | None:
-    """Read a line; None when it is none of the feed's (cut off, from a newer version, something else)."""
+    """Read a line; None when it is none of the feed's (cut off, from a newer version, something else).
+
+    Feeds are for onlookers: nothing in the line can act on their terminal.
+    """
     try:
-        data = json.loads(text)
+        data = plain(json.loads(text))
         return from_dict(_KINDS[data["kind"]], data)
     except (ValueError, TypeError, KeyError):
         return None

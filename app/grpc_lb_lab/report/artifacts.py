@@ -15,6 +15,7 @@ from grpc_lb_lab.report.render.junit import render_junit
 from grpc_lb_lab.report.render.markdown import render_markdown
 from grpc_lb_lab.report.render.summary_markdown import render_summary_markdown
 from grpc_lb_lab.report.repeats import describe_repeats
+from grpc_lb_lab.report.shown import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,8 @@ def write_report(report: Report, directory: Path, *, page: bool = True) -> list[
 
     Returns the files. Raises ``ArtifactError`` when the disk is full or the place cannot be written.
     """
-    texts = {"report.md": render_markdown(report), "report.csv": render_csv(report), "report.json": render_json(report)}
+    view = shown(report)
+    texts = {"report.md": render_markdown(view), "report.csv": render_csv(view), "report.json": render_json(report)}
     files = [write_text(directory / name, text) for name, text in texts.items()]
     if page:  # last: what has to be drawn must not stand in the way of the figures
         return [*files, write_text(directory / "report.html", _page(report, directory))]
@@ -59,16 +61,18 @@ def complete_cells(run: Path, cells: list[CellFiles]) -> list[Path]:
 
 
 def write_summary(summary: Summary, directory: Path) -> list[Path]:
-    """Write summary.md, junit.xml, index.html and summary.json into ``directory``. Raises ``ArtifactError``."""
+    """Write summary.json, summary.md, junit.xml and index.html into ``directory``. Raises ``ArtifactError``."""
     from grpc_lb_lab.report.render.html import render_index
 
+    view = shown(summary)
     texts = {
-        "summary.md": render_summary_markdown(summary),
-        "junit.xml": render_junit(summary),
-        "index.html": render_index(summary),
         "summary.json": dump(to_dict(summary)),
+        "summary.md": render_summary_markdown(view),
+        "junit.xml": render_junit(view),
     }
-    return [write_text(directory / name, text) for name, text in texts.items()]
+    files = [write_text(directory / name, text) for name, text in texts.items()]
+    # Last: what has to be drawn must not stand in the way of the figures.
+    return [*files, write_text(directory / "index.html", render_index(view))]
 
 
 def _page(report: Report, directory: Path) -> str:
@@ -78,4 +82,4 @@ def _page(report: Report, directory: Path) -> str:
     repeat = directory.name.startswith("repeat-")
     logs = directory / "logs"
     names = sorted(path.name for path in logs.iterdir() if path.is_file()) if logs.is_dir() else []
-    return render_html(report, Links(index="../../../index.html" if repeat else "../../index.html", logs=names))
+    return render_html(shown(report), Links(index="../../../index.html" if repeat else "../../index.html", logs=names))

@@ -71,10 +71,11 @@ def report_command(args: argparse.Namespace) -> int:
 
 def _print(report: Any, args: argparse.Namespace) -> None:
     from grpc_lb_lab.report.render.terminal import render_terminal
+    from grpc_lb_lab.report.shown import shown
 
     colour, width = _terminal(args)
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    sys.stdout.write(render_terminal(report, width=width, colour=colour, unicode=unicode))
+    sys.stdout.write(render_terminal(shown(report), width=width, colour=colour, unicode=unicode))
     sys.stdout.flush()
 
 
@@ -89,15 +90,16 @@ def summary_command(args: argparse.Namespace) -> int:
     from grpc_lb_lab.report.artifacts import complete_cells, write_summary
     from grpc_lb_lab.report.bundle import read_bundle
     from grpc_lb_lab.report.render.summary_terminal import render_summary_terminal
+    from grpc_lb_lab.report.shown import shown
     from grpc_lb_lab.report.summary import summarize_cells
 
     cells = read_bundle(args.run)
     summary = summarize_cells(args.run.resolve().name, cells)
-    complete_cells(args.run, cells)
     write_summary(summary, args.run)
+    complete_cells(args.run, cells)  # last: what has to be drawn must not stand in the way of the figures
     if not args.quiet:
         colour, width = _terminal(args)
-        sys.stdout.write(render_summary_terminal(summary, width=width, colour=colour))
+        sys.stdout.write(render_summary_terminal(shown(summary), width=width, colour=colour))
         sys.stdout.flush()
     return EXIT_CODES[summary.status]
 
@@ -108,8 +110,9 @@ def diff_command(args: argparse.Namespace) -> int:
     from grpc_lb_lab.report.diff import compare
     from grpc_lb_lab.report.render.diff import render_diff_markdown, render_diff_text
     from grpc_lb_lab.report.render.json import dump
+    from grpc_lb_lab.report.shown import shown
 
-    diff = compare(_bundle(args.a), _bundle(args.b))
+    diff = shown(compare(_bundle(args.a), _bundle(args.b)))
     if args.format == "json":
         sys.stdout.write(dump(to_dict(diff)))
     else:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""They turn what stands beside them around: it would read otherwise than it is written."""
 
 
 def number(value: float) -> str:
@@ -67,27 +63,6 @@ def listing(words: list[str], limit: int = 3) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def acts(character: str) -> bool:
-    """Whether a character acts on a terminal or a page instead of standing there: controls, line ends, bidi marks."""
-    return character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-
-
-def printable(text: str) -> str:
-    """Text from elsewhere that can neither move a terminal's cursor nor change its colours, on one line."""
-    return text if text.isprintable() else "".join("?" if acts(character) else character for character in text)
-
-
-def visible(text: str) -> str:
-    """Text from elsewhere with what cannot be seen spelt out: a line break → ``\\n``, an escape → ``\\x1b``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-
-
-def one_line(text: str, most: int = 300) -> str:
-    """Text from elsewhere on one line of at most ``most`` characters; nothing in it can act on a terminal."""
-    line = visible(" ".join(text[: 10 * most].split()))
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import jsonschema
 
 from grpc_lb_lab import documents
-from grpc_lb_lab.report.text import one_line
+from grpc_lb_lab.model.text import one_line
 from grpc_lb_lab.settings.values import RefusedError, show, unknown
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab import documents
-from grpc_lb_lab.report.text import acts, one_line
+from grpc_lb_lab.model.text import acts, one_line
 from grpc_lb_lab.settings import values
 from grpc_lb_lab.settings.values import RefusedError
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from grpc_lb_lab.report.text import acts, one_line, visible
+from grpc_lb_lab.model.text import acts, one_line, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 
+from grpc_lb_lab.model.text import printable
 from grpc_lb_lab.report.live_view import View, make_view
 from grpc_lb_lab.report.render.live import plain_line, render_frame
-from grpc_lb_lab.report.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

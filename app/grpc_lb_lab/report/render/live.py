@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from grpc_lb_lab.model.text import printable as plain
 from grpc_lb_lab.report.text import count, listing, milliseconds, number, percent
-from grpc_lb_lab.report.text import printable as plain
 
 if TYPE_CHECKING:
     from grpc_lb_lab.report.live_view import Row, View

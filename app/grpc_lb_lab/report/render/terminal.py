@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from grpc_lb_lab.model.text import printable
 from grpc_lb_lab.report.render import lines
 from grpc_lb_lab.report.render.course import course_lines, timeline_lines
 from grpc_lb_lab.report.render.extras import extra_lines
-from grpc_lb_lab.report.text import number, percent, printable
+from grpc_lb_lab.report.text import number, percent
 
 if TYPE_CHECKING:
     from grpc_lb_lab.report.document import Backend, Report

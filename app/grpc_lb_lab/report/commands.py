@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.model.errors import ArtifactError, LabError, UsageError
+from grpc_lb_lab.model.errors import LabError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -51,15 +51,16 @@ def add_diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report_command(args: argparse.Namespace) -> int:
-    """Judge, write, print. Returns 0 pass, 1 fail, 3 invalid; raises ``LabError``."""
+    """Judge, write, print. Returns 0 pass, 1 fail, 3 invalid; raises ``LabError``, ``UsageError`` for a wrong path."""
     from grpc_lb_lab.model.inventory import Inventory
     from grpc_lb_lab.model.plan import Plan
     from grpc_lb_lab.model.result import ClientResult
     from grpc_lb_lab.report.artifacts import read_as, write_report
     from grpc_lb_lab.report.build import build_report
 
-    if not args.results.is_dir():
-        raise ArtifactError(f"cannot read {args.results}: no such folder")
+    _check_folder(args.results)
+    for path in (args.plan, args.inventory):
+        _check_file(path)
     plan, inventory = read_as(Plan, args.plan), read_as(Inventory, args.inventory)
     files = [path for path in sorted(args.results.glob("*.json")) if path.name not in ("inventory.json", "plan.json")]
     report = build_report(plan, inventory, [read_as(ClientResult, path) for path in files])
@@ -67,6 +68,26 @@ def report_command(args: argparse.Namespace) -> int:
         _print(report, args)  # before writing: a full disk must not hide the verdict
     write_report(report, args.output, page=not args.no_page)
     return EXIT_CODES[report.verdict.status]
+
+
+def _check_folder(path: Path) -> None:
+    """Raises ``UsageError`` unless ``path`` is a folder that can be read."""
+    try:
+        next(path.iterdir(), None)
+    except FileNotFoundError:
+        raise UsageError(f"cannot read {path}: no such folder") from None
+    except NotADirectoryError:
+        raise UsageError(f"cannot read {path}: not a folder") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Raises ``UsageError`` unless ``path`` is there."""
+    try:
+        path.stat()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: no such file") from error
 
 
 def _print(report: Any, args: argparse.Namespace) -> None:
@@ -93,6 +114,7 @@ def summary_command(args: argparse.Namespace) -> int:
     from grpc_lb_lab.report.shown import shown
     from grpc_lb_lab.report.summary import summarize_cells
 
+    _check_folder(args.run)
     cells = read_bundle(args.run)
     summary = summarize_cells(args.run.resolve().name, cells)
     write_summary(summary, args.run)

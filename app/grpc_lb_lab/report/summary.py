@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.verdict import SCHEMA_VERSION, Status, worst
 from grpc_lb_lab.report.bundle import CellFiles
 from grpc_lb_lab.report.cells import Cell, make_cell
@@ -41,9 +41,9 @@ def summarize(run: str, reports: Mapping[str, dict[str, Any] | None]) -> Summary
 
 
 def summarize_cells(run: str, cells: list[CellFiles]) -> Summary:
-    """Raises ``LabError`` for no cell at all and for a report that lacks a key."""
+    """Raises ``UsageError`` for no cell at all and ``LabError`` for a report that lacks a key."""
     if not cells:
-        raise LabError(f"no cell in run {run!r}: it has no STRATEGY/SCENARIO/report.json")
+        raise UsageError(f"no cell in run {run!r}: it has no STRATEGY/SCENARIO/report.json")
     in_order = sorted(cells, key=lambda files: natural(files.place.replace("/", " ")))
     baselines = {
         files.place.split("/")[1]: make_cell(files) for files in in_order if files.place.startswith("baseline/")

@@ -79,7 +79,6 @@ def test_summary_of_a_run(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
-        (lambda folder: (folder / "plan.json").unlink(), "cannot read {}/plan.json: No such file"),
         (lambda folder: (folder / "plan.json").write_text("{"), "{}/plan.json is not JSON"),
         (lambda folder: (folder / "plan.json").write_text("[]"), "{}/plan.json is not a JSON object"),
         (lambda folder: (folder / "plan.json").write_text("{}"), "is no Plan: Plan: key 'run' is missing"),
@@ -129,10 +128,24 @@ def test_a_place_that_is_a_file_is_an_artifact_error(tmp_path):
         artifacts.write_text(tmp_path / "file" / "report.md", "text")
 
 
+@pytest.mark.parametrize("option", ["--plan", "--inventory", "--results"])
+def test_a_report_of_a_missing_path_is_wrong_usage(run, tmp_path, capsys, option):
+    arguments = run([200] * 5)
+    arguments[arguments.index(option) + 1] = str(tmp_path / "none")
+    assert cli.main(arguments) == 2
+    assert f"cannot read {tmp_path}/none: no such" in capsys.readouterr().err
+
+
+def test_a_summary_of_a_file_is_wrong_usage(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["summary", str(tmp_path / "file")]) == 2
+    assert f"cannot read {tmp_path}/file: not a folder" in capsys.readouterr().err
+
+
 def test_summary_refuses_what_it_cannot_read(tmp_path, capsys):
-    assert cli.main(["summary", str(tmp_path / "none")]) == 4
+    assert cli.main(["summary", str(tmp_path / "none")]) == 2
     assert "no such folder" in capsys.readouterr().err
-    assert cli.main(["summary", str(tmp_path)]) == 4
+    assert cli.main(["summary", str(tmp_path)]) == 2
     assert "no cell in run" in capsys.readouterr().err
     (tmp_path / "a/steady").mkdir(parents=True)
     (tmp_path / "a/steady/report.json").write_text('{"schema_version": 2}')

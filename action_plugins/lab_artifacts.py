@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from grpc_lb_lab.settings.folders import copy_logs, make_run, unwritable, write_json
+from grpc_lb_lab.local.state import StateFolder
+from grpc_lb_lab.settings.folders import make_run, unwritable, write_json
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -47,7 +48,7 @@ class ActionModule(ActionBase):
                 write_json(Path(args["dest"]), args["data"])
                 return result | {"changed": False}
             if args["logs_of"]:
-                copy_logs(Path(args["logs_of"]), Path(args["dest"]))
+                StateFolder(args["logs_of"]).copy_logs(Path(args["dest"]))
                 return result | {"changed": False}
             paths = make_run(
                 Path(args["dir"]), args["name"], Path(args["strategy"]) / args["scenario"], datetime.now(UTC)

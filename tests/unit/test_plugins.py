@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from grpc_lb_lab.local.state import StateFolder
 from grpc_lb_lab.settings import docker as engine
 
 REPO = Path(__file__).resolve().parents[2]
@@ -63,10 +64,10 @@ def test_logs_are_copied_unless_they_are_there(tmp_path):
     (state / "supervisor.log").write_text("new")
     (state / "logs" / "echo-1.log").write_text("new")
     (logs / "echo-1.log").write_text("kept by the load")
-    artifacts.copy_logs(state, logs)
+    StateFolder(state).copy_logs(logs)
     texts = {path.name: path.read_text() for path in logs.iterdir()}
     assert texts == {"supervisor.log": "new", "echo-1.log": "kept by the load"}
-    artifacts.copy_logs(tmp_path / "never started", logs)
+    StateFolder(tmp_path / "never started").copy_logs(logs)
 
 
 @pytest.mark.parametrize(

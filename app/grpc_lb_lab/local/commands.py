@@ -14,6 +14,8 @@ from grpc_lb_lab.model.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from grpc_lb_lab.local.state import StateFolder
+
 DEFAULT_STATE = ".lab/local"
 DEFAULT_PORT = 50051
 
@@ -36,6 +38,7 @@ def add_parsers(subparsers: Any) -> None:
     up.add_argument("--strategy", type=Path, required=True, metavar="FILE", help="strategy file")
     up.add_argument("--replicas", type=_number, metavar="N", help="default 5; a strategy that insists on a number wins")
     up.add_argument("--root", type=Path, metavar="DIR", help="the lab's whole state folder, which is marked too")
+    up.add_argument("--logs", type=Path, metavar="DIR", help="for the lab's logs when it does not come up")
     up.add_argument("--port", type=_number, default=DEFAULT_PORT, help=f"of replicas and Service ({DEFAULT_PORT})")
     up.add_argument(
         "--dns-order", choices=("address", "shuffled"), default="shuffled", help="order of A records (CoreDNS shuffles)"
@@ -92,15 +95,28 @@ def _up(arguments: argparse.Namespace) -> int:
     preflight.check_memory(wish.replicas - _running_replicas(state))
     if arguments.root:
         own.claim_root(arguments.root)
-    _, started = session.ensure(state, arguments.port, _say)
+    started = 0
     try:
+        hello, is_new = session.ensure(state, arguments.port, _say)
+        started = int(hello["pid"]) if is_new else 0
         result = session.connect(state).ask({"op": "up", "wish": asdict(wish), "envoy": program}, _say)
-    except LabError:
+    except LabError as error:
+        told = state.explain(session.with_last_words(state, error))
+        if arguments.logs:
+            _keep_logs(state, arguments.logs)
         if started:
             # A lab that never came up is not left behind half-made; its reason is in the message.
-            session.end(state)
-        raise
-    return _print({**result, "changed": result["changed"] or started})
+            session.abandon(state, started)
+        raise told from error
+    return _print({**result, "changed": result["changed"] or bool(started)})
+
+
+def _keep_logs(state: StateFolder, logs: Path) -> None:
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        state.copy_logs(logs)
+    except OSError as error:  # the reason of the failure is what matters
+        _say(f"the logs could not be kept: {error.filename}: {error.strerror}")
 
 
 def _load(arguments: argparse.Namespace) -> int:
@@ -128,7 +144,8 @@ def _load(arguments: argparse.Namespace) -> int:
         try:
             result = session.connect(state).ask(request, _say, abort=abort.descriptor)
         except LabError as error:
-            raise LabError(f"{abort.reason}: {error}" if abort.reason else str(error)) from error
+            told = state.explain(session.with_last_words(state, error))
+            raise LabError(f"{abort.reason}: {told}" if abort.reason else str(told)) from error
     return _print(result)
 
 

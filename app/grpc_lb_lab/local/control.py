@@ -94,6 +94,10 @@ class ControlServer:
             return {"result": await self._handlers[op](request)}
         except LabError as error:
             return {"error": str(error), "exit_code": error.exit_code}
+        except OSError as error:
+            traceback.print_exc()
+            where = f"{error.filename}: " if error.filename else ""
+            return {"error": f"{op}: {where}{error.strerror or error}", "exit_code": LabError.exit_code}
         except Exception as error:
             # A bug. Its traceback stays in the supervisor's log; whoever asked gets one line, and the lab lives on.
             traceback.print_exc()

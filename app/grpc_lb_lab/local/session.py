@@ -117,33 +117,98 @@ def ensure(state: StateFolder, port: int, say: Callable[[str], None]) -> tuple[d
 
 
 def start(state: StateFolder, port: int) -> dict[str, Any]:
-    """Start a supervisor that outlives this process. Raises ``LabError`` with its reason when it does not come up."""
+    """Start a supervisor that outlives this process. Raises ``LabError`` with its reason when it does not come up.
+
+    When another ``up`` was faster, its supervisor is taken; when that one ends meanwhile, the next is started.
+    """
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while True:
+        state.create()
+        process, earlier = _launch(state, port)
+        hello = _greet(state, deadline)
+        if hello is not None:
+            return hello
+        if process is not None:
+            raise LabError(f"the lab's supervisor did not start: {_last_words(process, state, earlier)}")
+
+
+def _launch(state: StateFolder, port: int) -> tuple[subprocess.Popen[bytes] | None, int]:
+    """Start a supervisor; return it, and the size of its log before, once it listens. None: another one runs.
+
+    Raises ``LabError`` with what is in its way.
+    """
     read_end, write_end = os.pipe()
     # -P: a module in the current folder must not stand in for one of ours.
     line = [sys.executable, "-P", "-m", "grpc_lb_lab.local.daemon", str(state.path), str(port), str(write_end)]
-    with state.log.open("ab") as log:
-        earlier = log.tell()
-        subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=[write_end]
-        )
-    os.close(write_end)
     with open(read_end, "rb") as report:  # noqa: PTH123  a descriptor, not a path
+        try:
+            with state.log.open("ab") as log:
+                earlier = log.tell()
+                process = subprocess.Popen(
+                    line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=[write_end]
+                )
+        except OSError as error:
+            raise LabError(f"the lab's supervisor cannot start: {error.filename}: {error.strerror}") from error
+        finally:
+            os.close(write_end)
         readable, _, _ = select.select([report], [], [], _START_TIMEOUT_S)
         said = report.readline() if readable else b""
     if not said:
-        raise LabError(f"the lab's supervisor did not start: {tail(state.log, since=earlier)}")
+        raise LabError(f"the lab's supervisor did not start: {_last_words(process, state, earlier)}")
     answer = json.loads(said)
     if "error" in answer:
         raise LabError(answer["error"])
-    deadline = time.monotonic() + _START_TIMEOUT_S
+    return None if "already" in answer else process, earlier
+
+
+def _greet(state: StateFolder, deadline: float) -> dict[str, Any] | None:
+    """Wait until a supervisor answers; None when there is none any more. Raises ``LabError`` after the deadline."""
     while True:
-        # Another `up` may have been faster; its supervisor holds the lock and will listen in a moment.
-        try:
+        with contextlib.suppress(NotRunningError):
             return connect(state).ask({"op": "hello"}, timeout_s=_HELLO_TIMEOUT_S)
-        except NotRunningError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+        if _nobody_holds(state):
+            return None
+        if time.monotonic() > deadline:
+            raise LabError(f"the lab's supervisor in {state.path} does not answer")
+        time.sleep(0.02)
+
+
+def _nobody_holds(state: StateFolder) -> bool:
+    """Say whether no supervisor runs, nor one that begins to."""
+    try:
+        lock = state.take_lock()
+    except OSError:  # a `down` was faster, or the disk is full: there is no lock that anybody could hold
+        return True
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
+
+
+def _last_words(process: subprocess.Popen[bytes], state: StateFolder, earlier: int) -> str:
+    """Say how a supervisor ended and what its log then ends with; what it reports closes a moment before."""
+    from grpc_lb_lab.local.processes import describe_end
+
+    try:
+        ended = f"it ended with {describe_end(process.wait(timeout=1))}"
+    except subprocess.TimeoutExpired:
+        ended = f"pid {process.pid} does not say that it listens"
+    return f"{ended}; its log: {tail(state.log, since=earlier)}"
+
+
+def with_last_words(state: StateFolder, error: LabError) -> LabError:
+    """Return the error and, where a supervisor died instead of answering, the end of its log."""
+    return LabError(f"{error}; its log: {tail(state.log)}") if isinstance(error, NotRunningError) else error
+
+
+def abandon(state: StateFolder, pid: int) -> None:
+    """End the lab of the supervisor ``pid`` and remove what it left; one that another ``up`` started since goes on."""
+    try:
+        with _connect(state) as connection:
+            ours = _pid(connection) == pid
+    except NotRunningError:
+        ours = _nobody_holds(state)
+    if ours:
+        end(state)
 
 
 def end(state: StateFolder, patience_s: float = _END_TIMEOUT_S) -> bool:
@@ -152,13 +217,15 @@ def end(state: StateFolder, patience_s: float = _END_TIMEOUT_S) -> bool:
     A supervisor that does not answer within ``patience_s`` is killed, and its processes with it. Raises ``LabError``
     when processes stay even so, ``UsageError`` when the folder is somebody else's.
     """
-    state.refuse_foreign()
-    if not state.path.is_dir() or not any(state.path.iterdir()):
+    if not state.exists:
         return False
     with contextlib.suppress(NotRunningError):
         _ask_to_end(state, patience_s)
     # Both locks: the supervisor has ended, and so has every process that it ever started.
-    locks = state.take_lock(_END_TIMEOUT_S), state.take_processes(_END_TIMEOUT_S)
+    try:
+        locks = state.take_what_is_there(_END_TIMEOUT_S)
+    except FileNotFoundError:  # another `down` was faster
+        return True
     if None in locks:
         raise LabError(f"processes of the lab in {state.path} do not end")
     removed = state.remove()
@@ -169,16 +236,20 @@ def end(state: StateFolder, patience_s: float = _END_TIMEOUT_S) -> bool:
 
 def _ask_to_end(state: StateFolder, patience_s: float) -> None:
     with _connect(state) as connection:
-        # The kernel's word, from when it began to listen: this is the supervisor, whatever a file says.
-        from grpc_lb_lab.local.control import peer_pid
-
-        pid = peer_pid(connection)
+        pid = _pid(connection)
         try:
             Session(connection).ask({"op": "down"}, timeout_s=patience_s)
         except NotRunningError:
             return
         except LabError:
             os.kill(pid, signal.SIGKILL)
+
+
+def _pid(connection: socket.socket) -> int:
+    """The kernel's word, from when it began to listen: this is the supervisor, whatever a file says."""
+    from grpc_lb_lab.local.control import peer_pid
+
+    return peer_pid(connection)
 
 
 def _connect(state: StateFolder) -> socket.socket:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from grpc_lb_lab.own import marks
 from grpc_lb_lab.own import state as own
 
 SOCKET, _LOG, _ENDPOINTS, _METRICS, _PROCESSES, _LOCK = own.LOCAL_FILES
+_PROBE = ".probe"
+_PROBE_BYTES = 1 << 16
+"""More than the rest of a page that a file has already."""
 
 
 class StateFolder:
@@ -81,6 +85,34 @@ class StateFolder:
         if reason:
             raise UsageError(f"{self.path} {reason}: it is left as it is. Allowed: {marks.ALLOWED}")
 
+    def problem(self) -> str:
+        """Try to write, and say why that is not possible; nothing when it is."""
+        probe = self.path / _PROBE
+        try:
+            descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                probe.unlink()
+                os.write(descriptor, bytes(_PROBE_BYTES))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            return f"state folder {self.path} cannot be written: {error.strerror}"
+        return ""
+
+    def copy_logs(self, to: Path) -> None:
+        """Copy every log that ``to`` does not hold yet. Raises ``OSError``."""
+        for log in [*self.path.glob("*.log"), *self.path.glob("logs/*.log")]:
+            if not (to / log.name).exists():
+                shutil.copyfile(log, to / log.name)
+
+    def explain(self, error: LabError) -> LabError:
+        """Return the error, with what keeps the folder from being written where the error does not say it.
+
+        On a full disk processes end without a word, since their logs are there too.
+        """
+        problem = self.problem() if self.path.is_dir() else ""
+        return LabError(f"{problem} ({error})") if problem and problem not in str(error) else error
+
     def take_lock(self, timeout_s: float = 0) -> int | None:
         """Take the supervisor's lock; None when another process keeps it for ``timeout_s``. Returns its descriptor."""
         return self._take(_LOCK, timeout_s)
@@ -101,20 +133,28 @@ class StateFolder:
         except OSError:
             return False
 
+    @property
+    def exists(self) -> bool:
+        """Whether anything of a lab is there. Raises as ``refuse_foreign`` does."""
+        self.refuse_foreign()
+        return own.holds_lab(self.path)
+
     def remove(self) -> bool:
         """Remove all that a lab puts here, and the folder when nothing else is in it. Returns whether it was there.
 
         Raises as ``refuse_foreign`` does, and ``LabError`` for what cannot be removed.
         """
-        self.refuse_foreign()
-        if not self.path.is_dir() or not any(self.path.iterdir()):
+        if not self.exists:
             return False
-        # The mark goes last: what is left of a removal that was interrupted can still be told from somebody's files.
-        marks.remove(self.path, own.LOCAL_FILES, own.LOCAL_FOLDERS)
-        if not marks.release(self.path):
-            marks.remove(self.path, [marks.MARK])
-            marks.remove_empty(self.path)
+        own.empty_local(self.path)
         return True
+
+    def take_what_is_there(self, timeout_s: float) -> list[int | None]:
+        """Take both locks as ``take_lock`` does; one whose file is missing nobody can hold, and nobody may make it.
+
+        None of the processes of a lab is left when both are had. On a full disk no file could be made.
+        """
+        return [self._take(name, timeout_s) for name in (_LOCK, _PROCESSES) if (self.path / name).exists()]
 
     def _take(self, name: str, timeout_s: float) -> int | None:
         deadline = time.monotonic() + timeout_s

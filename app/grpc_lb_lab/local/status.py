@@ -12,13 +12,12 @@ def render(status: dict[str, Any]) -> str:
     if not status["running"]:
         return "no lab runs here"
     replicas = status["replicas"]
-    ready = sum(replica["ready"] for replica in replicas)
     service = status["service"]
     lines = [
         f"lab in {status['block']}, port {status['port']}, supervisor pid {status['pid']}",
         f"DNS      {status['dns']}, {status['dns_queries']:,} queries",
         f"Service  {service['address']}, {'running' if service['running'] else 'not needed yet'}",
-        f"replicas {ready} of {status['wish']['replicas']} ready",
+        f"replicas {_count(replicas, status)}",
     ]
     width = max((len(replica["pod"]) for replica in replicas), default=0)
     lines += [_replica(replica, width) for replica in replicas]
@@ -26,6 +25,19 @@ def render(status: dict[str, Any]) -> str:
     recent = status["events"][-_EVENTS_SHOWN:]
     lines += [f"event    {event['kind']}: {event['detail']}" for event in recent]
     return "\n".join(lines)
+
+
+def _count(replicas: list[dict[str, Any]], status: dict[str, Any]) -> str:
+    """Return how many of those that are wanted now are ready, and who is there besides."""
+    asked = int(status["wish"]["replicas"])
+    wanted = int(status.get("desired", asked))  # a lab of an older version does not tell
+    ready = sum(replica["ready"] for replica in replicas)
+    leaving = sum(replica["state"] == "terminating" for replica in replicas)
+    words = [f"{min(ready, wanted)} of {wanted} ready"]
+    words += [f"{ready - wanted} more for a moment"] if ready > wanted else []
+    words += [f"{leaving} leaving"] if leaving else []
+    words += [f"{asked} asked for"] if wanted != asked else []
+    return ", ".join(words)
 
 
 def _replica(replica: dict[str, Any], width: int) -> str:

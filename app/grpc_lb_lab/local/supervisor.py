@@ -150,6 +150,7 @@ class Supervisor:
             "service": {"address": self._block.service, "running": self._service.running},
             "control_planes": self._planes.describe(),
             "wish": dataclasses.asdict(self._wish),
+            "desired": self._replicas.desired,
             "replicas": self._describe(member for member in self._replicas.everyone if member.state != "ended"),
             "load": self._loads.describe(),
             "events": [dataclasses.asdict(event) for event in self.events.last(_STATUS_EVENTS)],

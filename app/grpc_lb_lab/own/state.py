@@ -13,6 +13,9 @@ FEED = "live.jsonl"
 LOCAL = "local"
 LOCAL_FOLDERS = ("logs", "service", "load")
 LOCAL_FILES = ("control.sock", "supervisor.log", "endpoints.json", "metrics.json", "processes", "lock")
+LOCAL_DRAFTS = tuple(f".{name}.new" for name in LOCAL_FILES if name.endswith(".json"))
+"""What is left of a file whose writer was killed while it wrote."""
+
 TOOLS = ("kind", "kubectl", "helm")
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -110,8 +113,7 @@ def remove_all(root: Path) -> list[Path]:
     root = root.resolve()
     local = root / LOCAL
     if marks.is_marked(local) or was_local(local):
-        marks.remove(local, (*LOCAL_FILES, marks.MARK), LOCAL_FOLDERS)
-        marks.remove_empty(local)
+        empty_local(local)
     marks.remove(root / "bin", [f"{name}{ending}" for name in TOOLS for ending in ("", ".tar.gz")])
     marks.remove_empty(root / "bin")
     marks.remove(root, [FEED, "kubernetes.json"], ["image", "kind-logs", "ansible"])
@@ -121,6 +123,28 @@ def remove_all(root: Path) -> list[Path]:
     if not marks.release(root):
         marks.remove_empty(root)
     return sorted(path for path in root.iterdir() if path.name != marks.MARK) if root.is_dir() else []
+
+
+def empty_local(folder: Path) -> None:
+    """Remove all that a local lab puts into its folder, and the folder when nothing else is in it.
+
+    The mark goes last: what an interrupted removal leaves can still be told from somebody's files. With any of those in
+    it the folder stays the lab's, for the next run and the next reset.
+    """
+    marks.remove(folder, (*LOCAL_FILES, *LOCAL_DRAFTS), LOCAL_FOLDERS)
+    if not marks.release(folder):
+        marks.remove_empty(folder)
+
+
+def holds_lab(folder: Path) -> bool:
+    """Say whether anything of a local lab is in its folder."""
+    files = [folder / name for name in (*LOCAL_FILES, *LOCAL_DRAFTS)]
+    there = [path for path in files if path.exists() and not path.is_symlink()]
+    return (
+        bool(there)
+        or any(marks.is_folder(folder / name) for name in LOCAL_FOLDERS)
+        or (marks.is_marked(folder) and [path.name for path in folder.iterdir()] == [marks.MARK])
+    )
 
 
 def remove_cluster(root: Path, name: str) -> None:

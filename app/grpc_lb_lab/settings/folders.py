@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.own import artifacts, marks, state
@@ -101,10 +100,3 @@ def write_json(path: Path, data: Any) -> None:
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     fresh.replace(path)
-
-
-def copy_logs(folder: Path, logs: Path) -> None:
-    """Copy every log of a local lab's folder that ``logs`` does not hold yet. Raises ``OSError``."""
-    for log in [*folder.glob("*.log"), *folder.glob("logs/*.log")]:
-        if not (logs / log.name).exists():
-            shutil.copyfile(log, logs / log.name)

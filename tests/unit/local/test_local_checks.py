@@ -117,6 +117,22 @@ def test_the_status_for_people() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ready", "leaving", "desired", "words"),
+    [
+        (7, 0, 7, "replicas 7 of 7 ready, 5 asked for"),  # a scenario scaled, and nobody scaled back
+        (6, 1, 5, "replicas 5 of 5 ready, 1 more for a moment, 1 leaving"),  # a rolling restart
+        (5, 2, 5, "replicas 5 of 5 ready, 2 leaving"),
+        (7, 0, None, "replicas 5 of 5 ready, 2 more for a moment"),  # a lab of an older version
+    ],
+)
+def test_no_more_are_ready_than_are_wanted(ready: int, leaving: int, desired: int | None, words: str) -> None:
+    one = STATUS["replicas"][0]
+    replicas = [one] * ready + [{**one, "ready": False, "state": "terminating"}] * leaving
+    told = {**STATUS, "replicas": replicas, "wish": {**STATUS["wish"], "replicas": 5}}
+    assert words in render(told if desired is None else {**told, "desired": desired}).splitlines()
+
+
 def test_the_status_of_a_load_and_of_nothing() -> None:
     load = {"done": 400, "total": 1000, "clients": [{}, {}], "owner": 5}
     assert "load     400 of 1,000 calls, 2 clients, owned by pid 5" in render({**STATUS, "load": load})

@@ -71,7 +71,12 @@ def test_removing_leaves_what_others_put_there(tmp_path: Path) -> None:
     (state.logs / "echo.log").write_text("x")
     (folder / "thesis.txt").write_text("mine")
     assert state.remove()
-    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == [".grpc-lb-lab", "thesis.txt"]
+    assert not state.remove(), "nothing of a lab is left"
+    state.create()
+    (folder / "thesis.txt").unlink()
+    assert state.remove()
+    assert not folder.exists()
 
 
 def test_removing_what_is_not_there_changes_nothing(tmp_path: Path) -> None:

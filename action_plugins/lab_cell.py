@@ -38,7 +38,8 @@ class ActionModule(ActionBase):
         )
         try:
             if args["begun"]:
-                note = {"wall_s": round(time.time() - args["begun"]["began_at"], 1)}
+                began_at = args["begun"].get("began_at")
+                note = {"wall_s": round(time.time() - began_at, 1)} if began_at else {}
                 return result | note_end(Path(args["begun"]["cell"]), note, args["error"])
             run, cell = Path(args["run"]), args["cell"]
             self._display.display(announce(cell, durations(run)))

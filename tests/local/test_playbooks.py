@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -285,6 +286,26 @@ def test_a_playbook_that_is_stopped_leaves_no_load_and_the_next_one_works(place,
     assert list((place.artifacts / "latest" / "envoy" / "steady" / "logs").iterdir()), "artifacts so far are kept"
     run = place.play(strategy="envoy", lab_requests=100)
     assert run.code == 0, run.screen
+
+
+def test_a_run_that_breaks_leaves_a_summary_that_says_so(tmp_path):
+    place = Place(tmp_path / "state", tmp_path / "artifacts")
+    addresses = [f"127.{block}.0.10" for block in range(77, 100)]
+    with contextlib.ExitStack() as taken:
+        for address in addresses:
+            listener = taken.enter_context(socket.socket())
+            listener.bind((address, 50069))
+            listener.listen()
+        run = place.play(strategy="service", lab_port=50069)
+    assert run.code == 2
+    assert len(run.errors) == 1, run.screen
+    assert "port 50069 is taken" in run.errors[0]
+    latest = place.artifacts / "latest"
+    told = json.loads((latest / "summary.json").read_text())
+    assert (told["status"], [cell["strategy"] for cell in told["cells"]]) == ("invalid", ["service"])
+    assert "port 50069 is taken" in told["cells"][0]["cause"]
+    assert '<error message="port 50069 is taken' in (latest / "junit.xml").read_text()
+    assert "port 50069 is taken" in (latest / "index.html").read_text()
 
 
 def test_a_replica_that_was_killed_is_replaced(place):

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from grpc_lb_lab.report.bundle import CellFiles
     from grpc_lb_lab.report.summary import Summary
 
-__all__ = ["complete_cells", "read_as", "read_json", "write_report", "write_summary", "write_text"]
+__all__ = [
+    "complete_cells",
+    "read_as",
+    "read_json",
+    "write_index",
+    "write_page",
+    "write_report",
+    "write_summary",
+    "write_text",
+]
 
 
 def write_report(report: Report, directory: Path, *, page: bool = True) -> list[Path]:
@@ -35,9 +44,14 @@ def write_report(report: Report, directory: Path, *, page: bool = True) -> list[
     texts = {"report.md": render_markdown(view), "report.csv": render_csv(view), "report.json": render_json(report)}
     files = [write_text(directory / name, text) for name, text in texts.items()]
     if page:  # last: what has to be drawn must not stand in the way of the figures
-        return [*files, write_text(directory / "report.html", _page(report, directory))]
+        return [*files, write_page(report, directory)]
     (directory / "report.html").unlink(missing_ok=True)  # an older run's page would pass for this one's
     return files
+
+
+def write_page(report: Report, directory: Path) -> Path:
+    """Write report.html alone. Raises ``ArtifactError``."""
+    return write_text(directory / "report.html", _page(report, directory))
 
 
 def complete_cells(run: Path, cells: list[CellFiles]) -> list[Path]:
@@ -52,7 +66,7 @@ def complete_cells(run: Path, cells: list[CellFiles]) -> list[Path]:
         for directory in repeats.values() if repeats else [folder]:
             if (directory / "report.json").exists() and not (directory / "report.html").exists():
                 report = read_as(Report, directory / "report.json")
-                written.append(write_text(directory / "report.html", _page(report, directory)))
+                written.append(write_page(report, directory))
         found = describe_repeats(cell.reports) if repeats else None
         if found and found.chosen in repeats:
             report = read_as(Report, repeats[found.chosen] / "report.json")
@@ -61,18 +75,21 @@ def complete_cells(run: Path, cells: list[CellFiles]) -> list[Path]:
 
 
 def write_summary(summary: Summary, directory: Path) -> list[Path]:
-    """Write summary.json, summary.md, junit.xml and index.html into ``directory``. Raises ``ArtifactError``."""
-    from grpc_lb_lab.report.render.html import render_index
-
+    """Write summary.json, summary.md and junit.xml into ``directory``. Raises ``ArtifactError``."""
     view = shown(summary)
     texts = {
         "summary.json": dump(to_dict(summary)),
         "summary.md": render_summary_markdown(view),
         "junit.xml": render_junit(view),
     }
-    files = [write_text(directory / name, text) for name, text in texts.items()]
-    # Last: what has to be drawn must not stand in the way of the figures.
-    return [*files, write_text(directory / "index.html", render_index(view))]
+    return [write_text(directory / name, text) for name, text in texts.items()]
+
+
+def write_index(summary: Summary, directory: Path) -> Path:
+    """Write index.html into ``directory``. Raises ``ArtifactError``."""
+    from grpc_lb_lab.report.render.html import render_index
+
+    return write_text(directory / "index.html", render_index(shown(summary)))
 
 
 def _page(report: Report, directory: Path) -> str:

@@ -55,39 +55,30 @@ def report_command(args: argparse.Namespace) -> int:
     from grpc_lb_lab.model.inventory import Inventory
     from grpc_lb_lab.model.plan import Plan
     from grpc_lb_lab.model.result import ClientResult
-    from grpc_lb_lab.report.artifacts import read_as, write_report
+    from grpc_lb_lab.report.apart import draw_apart
+    from grpc_lb_lab.report.artifacts import read_as, write_page, write_report
     from grpc_lb_lab.report.build import build_report
 
-    _check_folder(args.results)
-    for path in (args.plan, args.inventory):
-        _check_file(path)
+    _check_folder("--results", args.results)
+    for option, path in (("--plan", args.plan), ("--inventory", args.inventory)):
+        if not path.is_file():
+            raise UsageError(f"{option} {path}: there is no such file. Allowed: the JSON file of a run")
     plan, inventory = read_as(Plan, args.plan), read_as(Inventory, args.inventory)
     files = [path for path in sorted(args.results.glob("*.json")) if path.name not in ("inventory.json", "plan.json")]
     report = build_report(plan, inventory, [read_as(ClientResult, path) for path in files])
     if not args.quiet:
         _print(report, args)  # before writing: a full disk must not hide the verdict
-    write_report(report, args.output, page=not args.no_page)
+    write_report(report, args.output, page=False)
+    if not args.no_page:
+        draw_apart(lambda: write_page(report, args.output))
     return EXIT_CODES[report.verdict.status]
 
 
-def _check_folder(path: Path) -> None:
-    """Raises ``UsageError`` unless ``path`` is a folder that can be read."""
-    try:
-        next(path.iterdir(), None)
-    except FileNotFoundError:
-        raise UsageError(f"cannot read {path}: no such folder") from None
-    except NotADirectoryError:
-        raise UsageError(f"cannot read {path}: not a folder") from None
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _check_file(path: Path) -> None:
-    """Raises ``UsageError`` unless ``path`` is there."""
-    try:
-        path.stat()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: no such file") from error
+def _check_folder(name: str, path: Path) -> None:
+    """Raise ``UsageError`` for what is no folder."""
+    if not path.is_dir():
+        problem = "is no folder" if path.exists() else "there is no such folder"
+        raise UsageError(f"{name} {path}: {problem}. Allowed: the folder of a run")
 
 
 def _print(report: Any, args: argparse.Namespace) -> None:
@@ -108,17 +99,21 @@ def _terminal(args: argparse.Namespace) -> tuple[bool, int]:
 
 def summary_command(args: argparse.Namespace) -> int:
     """Summarize a run. Returns 0 when every cell passed, 1 when any failed, else 3; raises ``LabError``."""
-    from grpc_lb_lab.report.artifacts import complete_cells, write_summary
+    from grpc_lb_lab.report.apart import draw_apart
+    from grpc_lb_lab.report.artifacts import complete_cells, write_index, write_summary
     from grpc_lb_lab.report.bundle import read_bundle
     from grpc_lb_lab.report.render.summary_terminal import render_summary_terminal
     from grpc_lb_lab.report.shown import shown
     from grpc_lb_lab.report.summary import summarize_cells
 
-    _check_folder(args.run)
+    _check_folder("RUN_DIR", args.run)
     cells = read_bundle(args.run)
+    if not cells:
+        raise UsageError(f"RUN_DIR {args.run}: it has no STRATEGY/SCENARIO/report.json. Allowed: the folder of a run")
     summary = summarize_cells(args.run.resolve().name, cells)
     write_summary(summary, args.run)
-    complete_cells(args.run, cells)  # last: what has to be drawn must not stand in the way of the figures
+    # Last: what has to be drawn must not stand in the way of the figures.
+    draw_apart(lambda: (write_index(summary, args.run), complete_cells(args.run, cells)))
     if not args.quiet:
         colour, width = _terminal(args)
         sys.stdout.write(render_summary_terminal(shown(summary), width=width, colour=colour))

@@ -36,11 +36,28 @@ _ID = re.compile(r' id="([^"]+)"')
 _NUMBER = re.compile(r"\d+\.\d{2,}")
 
 
+_left_out = ""
+
+
+def leave_out(reason: str) -> None:
+    """From now on words stand in the place of charts: why, and what the chart would show."""
+    global _left_out
+    _left_out = reason
+
+
+def left_out() -> str:
+    """Why there are no charts; empty where there are."""
+    return _left_out
+
+
 def draw(spec: dict[str, Any], description: str, name: str) -> Markup:
     """The chart ``spec`` (Vega-Lite, its data inside) as an SVG element; ``description`` is what it says in words.
 
     ``name`` is unique in the page: parts of the chart that are named carry it.
     """
+    if _left_out:
+        return Markup('<p class="soft">No chart: {}. {}</p>').format(_left_out, description)
+
     import vl_convert
 
     text = vl_convert.vegalite_to_svg(_clean(spec) | {"config": CONFIG}, vl_version=VEGA_LITE, allowed_base_urls=[])

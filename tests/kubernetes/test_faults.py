@@ -158,7 +158,8 @@ def test_a_context_that_does_not_answer(cluster: KubernetesLab, tmp_path: Path) 
     for path in (refused, silent):
         run = cluster.existing(path, "x:1").play(strategy="service")
         assert run.code != 0
-        assert f"the cluster of context kind-{cluster.cluster} does not answer" in run.errors, run.screen
+        named = rf"the cluster of context kind-{cluster.cluster} \(https://\S+\) does not answer"
+        assert re.search(named, run.errors), run.screen
         assert run.seconds < 30
 
 

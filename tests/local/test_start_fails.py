@@ -76,7 +76,7 @@ def test_a_full_disk_is_named_and_the_next_start_works(tmp_path: Path, size: str
         ls -A {disk}/state
     """
     done = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+        ["unshare", "--mount", "--propagation", "unchanged", "bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
     )
     if done.returncode == 77:
         pytest.skip("no disk can be mounted here")

@@ -67,7 +67,9 @@ def test_a_full_disk_is_named_and_the_next_start_works(tmp_path: Path, size: str
     up = shlex.join([*line, "local", "up", "--strategy", str(STRATEGY), "--logs", str(logs), *state])
     down = shlex.join([*line, "local", "down", *state])
     # The start must fail for the disk alone, and then succeed in the same folder.
+    # Nothing of it may reach the machine's own mounts; where / is no mount (chroot), none is shared or this fails.
     script = f"""
+        ! grep -q " shared:" /proc/self/mountinfo || mount --make-rprivate / || exit 99
         mount -t tmpfs -o {size} tmpfs {disk} || exit 77
         {up}; echo "first $?"
         mount -o remount,size=100m,nr_inodes=1000 {disk}
@@ -76,7 +78,12 @@ def test_a_full_disk_is_named_and_the_next_start_works(tmp_path: Path, size: str
         ls -A {disk}/state
     """
     done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "unchanged", "bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+        ["unshare", "--mount", "--propagation", "unchanged", "bash", "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     if done.returncode == 77:
         pytest.skip("no disk can be mounted here")

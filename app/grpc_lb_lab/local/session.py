@@ -202,13 +202,21 @@ def with_last_words(state: StateFolder, error: LabError) -> LabError:
 
 def abandon(state: StateFolder, pid: int) -> None:
     """End the lab of the supervisor ``pid`` and remove what it left; one that another ``up`` started since goes on."""
-    try:
-        with _connect(state) as connection:
-            ours = _pid(connection) == pid
-    except NotRunningError:
-        ours = _nobody_holds(state)
-    if ours:
-        end(state)
+    # One that was killed a moment ago no longer answers, and what it forked holds its lock until it has ended too.
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            with _connect(state) as connection:
+                if _pid(connection) != pid:
+                    return
+            break
+        except NotRunningError:
+            if _nobody_holds(state):
+                break
+        time.sleep(0.02)
+    else:
+        return
+    end(state)
 
 
 def end(state: StateFolder, patience_s: float = _END_TIMEOUT_S) -> bool:

@@ -133,7 +133,7 @@ def _section(data: Any, draw: random.Random) -> str:
 def _required(data: Any, draw: random.Random) -> str:
     copy = yaml.safe_load(_dump(data))
     main = next(iter(data))
-    required = {"strategy": ["name", "title", "shows", "advice", "expect", "precision"]}
+    required = {"strategy": ["name", "title", "shows", "advice", "precision"]}
     del copy[main][draw.choice(required.get(main, ["name", "title", "shows", "phase"]))]
     return _dump(copy)
 

@@ -52,6 +52,8 @@ def parse(text: str) -> Any:
         raise DocumentError(_where(error)) from error
     except yaml.YAMLError as error:  # characters that YAML does not allow
         raise DocumentError(one_line(f"{error}; allowed is YAML", MOST_MESSAGE)) from error
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which no file in UTF-8 can hold
+        raise DocumentError(f"the character U+{ord(text[error.start]):04X}; allowed is plain text") from error
     check(data)
     return data
 

@@ -419,6 +419,16 @@ MAPS = (
     {"a": "\x1b[31m"}, {"\x1b": 1}, {"a": "x" * 20_000},
     {"a": [1] * 20_000}, "\ud800", 10**5000,
 )  # fmt: skip
+EXPECTATIONS = (
+    "", " ", "evn", "\x1b[2Jeven", "e\x00ven", "even\u202e", "\ud800", "x" * 5000, "even\n---\neven", "[" * 5000,
+    "{class: even, share: 10", "{class: even, class: even}", "class: 2020-13-45", "{class: even, share: .nan}",
+    7, True, [], ["even"], {}, {"share": 10}, {"class": "evn"}, {"class": ["even"]}, {"class": {}},
+    {"class": "even", "share": -1}, {"class": "even", "share": 601}, {"class": "even", "share": True},
+    {"class": "even", "share": float("nan")}, {"class": "even", "share": 10**5000},
+    {"class": "even", "errors": "None"}, {"class": "even", "errors": []}, {"class": "even", 1: 2},
+    {"class": "even", "\x1b[2J": 1}, {"class": "even", "x" * 5000: 1}, {"class": "even", "share": "\u202e"},
+    float("nan"), 10**5000,
+)  # fmt: skip
 DEEP: dict[str, Any] = {}
 for _ in range(500):
     DEEP = {"a": DEEP}
@@ -436,6 +446,7 @@ def _variables(draw: random.Random) -> Iterator[Input]:
         (WORDS, NO_WORDS),
         (FOLDERS, NO_FOLDERS),
         (("lab_istio_values",), (*MAPS, DEEP)),
+        (("lab_expect",), (*EXPECTATIONS, DEEP)),
     ):
         orders += [(name, draw.sample(wrong, len(wrong))) for name in names]
     for turn in range(max(len(values) for _, values in orders)):

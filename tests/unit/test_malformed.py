@@ -25,6 +25,12 @@ def test_the_inputs_are_the_same_for_the_same_seed():
     assert set(malformed.ANY_FILE) <= kinds
 
 
+@pytest.mark.parametrize("place", range(len(malformed.EXPECTATIONS)))
+def test_no_wrong_expectation_misses_the_promise(tmp_path, place):
+    raw = {"lab_expect": malformed.EXPECTATIONS[place]}
+    assert malformed.miss(malformed.Input("an expectation", "lab_expect=", raw=raw), tmp_path) == ""
+
+
 def accepted(folder, name, content, of_strategies=True):
     (folder / f"{name}.yaml").write_bytes(content)
     where = "lab_strategies_dir" if of_strategies else "lab_scenarios_dir"

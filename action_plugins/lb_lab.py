@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils import color
+from grpc_lb_lab.model.text import printable
 
 PROGRAM = Path(sys.executable).parent / "lb-lab"
 ERROR = "lb-lab: error: "
@@ -116,7 +117,7 @@ class ActionModule(ActionBase):
         kept.append(line)
         if kept is not err:
             return
-        line = kept[-1] = line.rstrip("\n")
+        line = kept[-1] = printable(line.rstrip("\n"))
         broken = any(entry.startswith(("Traceback ", ERROR)) for entry in err)
         if not broken and line.strip():
             self._display.display(f"    {line.rstrip()}")

@@ -19,6 +19,15 @@ from ansible.executor.task_queue_manager import FinalQueue
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 from ansible.vars import reserved
 
+try:
+    from grpc_lb_lab.model.text import printable
+except ImportError:  # another ansible-playbook than the one of .venv, which gets no further than to say so
+
+    def printable(text: str) -> str:
+        """Change nothing: no text of anybody else is shown."""
+        return text
+
+
 if TYPE_CHECKING:
     from ansible.executor.task_result import CallbackTaskResult
 
@@ -251,9 +260,9 @@ def _silent(task: Any) -> bool:
 
 
 def _error(message: str, columns: int | None) -> str:
-    """Return the message below the word ``error``; wrapped on a terminal, untouched in a file."""
+    """Return the message below the word ``error``; wrapped on a terminal. Nothing in it can act on that."""
     head, indent = "error: ", " " * 7
-    lines = message.splitlines() or [""]
+    lines = [printable(line) for line in message.splitlines()] or [""]
     if sys.stderr.isatty() and columns:
         lines = [part for line in lines for part in textwrap.wrap(line, columns - 7, subsequent_indent="  ")]
     return "\n".join((indent if number else head) + line for number, line in enumerate(lines))

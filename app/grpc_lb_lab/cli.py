@@ -10,6 +10,7 @@ import importlib
 import sys
 
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.text import printable
 
 COMMANDS = {
     "client": ("grpc_lb_lab.client.commands", "send the load of a plan and record what came back"),
@@ -31,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every other error of the lab."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"lb-lab: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"lb-lab: error: {printable(message)} (see {self.prog} --help)\n")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         args = _parser(arguments).parse_args(arguments)
         return int(args.handler(args))
     except LabError as error:
-        print(f"lb-lab: error: {error}", file=sys.stderr)
+        print("\n".join(map(printable, f"lb-lab: error: {error}".splitlines())), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         return 4  # whoever read our output is gone; there is nobody to tell

@@ -157,6 +157,10 @@ def place(tmp_path_factory):
         (["-e", "scenario=stedy"], ["scenario=stedy", "did you mean steady?"]),
         (["-e", "strategy=istio", "-e", "lab_cluster=local"], ["strategy=istio", "-e lab_cluster=kind"]),
         (["-e", '{"lab_requests": true, "lab_replica": 3}'], ["lab_requests=True", "did you mean lab_replicas?"]),
+        (["-e", "lab_port=5353"], ["lab_port=5353", "15000-15090"]),
+        (["-e", '{"lab_rate": NaN}'], ["lab_rate=nan", "0.1 to 100,000"]),
+        (["-e", '{"strategy": "env\\u001b[2Joy"}'], ["strategy=env\\x1b[2Joy", "unknown"]),
+        (["-e", "lab_istio_values=/dev/zero"], ["lab_istio_values=/dev/zero", "a device"]),
     ],
 )
 def test_wrong_input_is_refused_at_once(tmp_path, arguments, words):
@@ -171,6 +175,32 @@ def test_wrong_input_is_refused_at_once(tmp_path, arguments, words):
     assert "Traceback" not in run.screen
     assert "WARNING" not in run.screen
     assert not list(tmp_path.iterdir()), "nothing was made"
+
+
+@pytest.mark.parametrize("kind", ["aliases", "nested", "dates", "fifo", "escape"])
+def test_a_malformed_file_is_refused_at_once(tmp_path, kind):
+    """One of each kind that ended a worker, hung, or was accepted; tests/unit/test_malformed.py has hundreds."""
+    folder = tmp_path / "strategies"
+    folder.mkdir()
+    path, text = folder / "mine.yaml", (REPO / "strategies" / "headless.yaml").read_text()
+    bombs = [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 30)]
+    contents = {
+        "aliases": "\n".join(["x0: &x0 [1]", *bombs]),
+        "nested": "[" * 100_000,
+        "dates": text.replace("title: ", "title: 2020-13-45 # "),
+        "escape": text.replace("title: ", 'title: "\\e[2J" # '),
+    }
+    os.mkfifo(path) if kind == "fifo" else path.write_text(contents[kind])
+    place = Place(tmp_path / "state", tmp_path / "artifacts")
+    run = play(place.command("lab", lab_strategies_dir=str(folder), lab_strategy="mine"))
+    assert run.code != 0
+    assert run.seconds < 5
+    assert len(run.errors) == 1, run.screen
+    assert "mine.yaml: cannot be read: " in run.errors[0]
+    assert "; allowed " in run.errors[0]
+    assert "Traceback" not in run.screen
+    assert "\x1b" not in run.screen
+    assert [entry.name for entry in tmp_path.iterdir()] == ["strategies"], "nothing was made"
 
 
 def test_a_place_where_nothing_can_be_made_is_one_message(tmp_path):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import queue
 import signal
 import sys
 import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from grpc_lb_lab import cli
 from grpc_lb_lab.local.state import StateFolder
+from grpc_lb_lab.model.text import acts
 from grpc_lb_lab.settings import docker as engine
 
 REPO = Path(__file__).resolve().parents[2]
@@ -31,6 +35,26 @@ def plugin(path: str):
 artifacts = plugin("action_plugins/lab_artifacts.py")
 lb_lab = plugin("action_plugins/lb_lab.py")
 callback = plugin("callback_plugins/lab.py")
+
+
+EVIL = "evil \x1b[2J\x9b\u202e\x07"
+
+
+def test_no_message_acts_on_the_terminal(capsys):
+    seen = "evil ?[2J???"
+    assert callback._error(f"first {EVIL}\nsecond {EVIL}", None) == f"error: first {seen}\n       second {seen}"
+    said, err, shown = queue.Queue(), [], []
+    said.put((err, f"progress {EVIL}\n"))
+    playbook = SimpleNamespace(_display=SimpleNamespace(display=shown.append))
+    lb_lab.ActionModule._tell(playbook, said, err, wait_s=0)
+    assert (shown, err) == ([f"    progress {seen}"], [f"progress {seen}"])
+    assert cli.main(["local", "up", "--strategy", f"/no/{EVIL}"]) == 2
+    told = capsys.readouterr().err
+    assert f"/no/{seen}" in told
+    with pytest.raises(SystemExit):
+        cli.main(["local", "status", f"--no{EVIL}"])
+    told += capsys.readouterr().err
+    assert not any(acts(character) for character in told.replace("\n", ""))
 
 
 def test_two_runs_in_one_second_get_folders_of_their_own(tmp_path):

@@ -26,6 +26,10 @@ MOST_TEXT = 10_000
 MOST_DIGITS = 18
 """Of a whole number: what every reader of JSON and YAML holds exactly, and no machine takes long over."""
 
+FOREIGN_BYTES = 16 * MOST_BYTES
+FOREIGN_VALUES = 20 * MOST_VALUES
+"""Of a file of another program: the kubeconfig of somebody with hundreds of clusters."""
+
 MOST_MESSAGE = 200
 _TAG = "tag:yaml.org,2002:"
 
@@ -56,6 +60,21 @@ def parse(text: str) -> Any:
         raise DocumentError(f"the character U+{ord(text[error.start]):04X}; allowed is plain text") from error
     check(data)
     return data
+
+
+def read_foreign(path: Path) -> Any:
+    """Return what a file of another program says, such as a kubeconfig; its words are that program's affair.
+
+    Raises ``DocumentError`` for a file that is missing, unreadable, not regular, too large, not UTF-8 or no YAML.
+    """
+    text = _read_text(path, FOREIGN_BYTES)
+    try:
+        _check_events(yaml.parse(text, Loader=yaml.CSafeLoader), FOREIGN_VALUES)
+        return yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.MarkedYAMLError as error:
+        raise DocumentError(_where(error)) from error
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none, characters that YAML does not allow
+        raise DocumentError(one_line(f"{error}; allowed is YAML", MOST_MESSAGE)) from error
 
 
 def check(data: Any) -> None:
@@ -116,7 +135,7 @@ def _text_problem(text: str) -> str:
     )
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
     try:
         # Looked at before it is opened: to open a device may already do something.
         kind = path.stat().st_mode
@@ -124,11 +143,11 @@ def _read_text(path: Path) -> str:
             raise DocumentError(f"{_kind(kind)}; allowed is a regular file")
         # Without O_NONBLOCK a FIFO that took its place meanwhile would be waited for.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            data = file.read(MOST_BYTES + 1) or b""
+            data = file.read(most_bytes + 1) or b""
     except OSError as error:
         raise DocumentError(f"{error.strerror}; allowed is a file that can be read") from error
-    if len(data) > MOST_BYTES:
-        raise DocumentError(f"larger than {MOST_BYTES // 1024} KiB; allowed are {MOST_BYTES // 1024} KiB")
+    if len(data) > most_bytes:
+        raise DocumentError(f"larger than {most_bytes // 1024} KiB; allowed are {most_bytes // 1024} KiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -149,7 +168,7 @@ class _Open:
     height: int = 0
 
 
-def _check_events(events: Iterator[Any]) -> None:
+def _check_events(events: Iterator[Any], most_values: int = MOST_VALUES) -> None:
     """Bound what is to come before anything is built from it: aliases are counted as often as they are used."""
     stack = [_Open(None)]
     known: dict[str, _Open] = {}
@@ -175,8 +194,8 @@ def _check_events(events: Iterator[Any]) -> None:
             _close(stack.pop(), stack, known)
         if len(stack) + stack[-1].height > MOST_DEPTH:
             raise DocumentError(f"nested deeper than {MOST_DEPTH} levels; allowed are {MOST_DEPTH}")
-        if sum(part.values for part in stack) > MOST_VALUES:
-            raise DocumentError(f"more than {MOST_VALUES:,} values; allowed are {MOST_VALUES:,}")
+        if sum(part.values for part in stack) > most_values:
+            raise DocumentError(f"more than {most_values:,} values; allowed are {most_values:,}")
 
 
 def _close(ended: _Open, stack: list[_Open], known: dict[str, _Open]) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.kubernetes.programs import DEFAULT_LIMIT_S, Done, attempt
+from grpc_lb_lab.model.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def explain(said: str) -> str:
         (line for line in reversed(lines) if line.startswith("Error:")), lines[-1] if lines else "it said nothing"
     )
     told = re.sub(r"^Error:\s*(?:[A-Z ]+ FAILED:\s*)*", "", told).rstrip(".")
-    return told if len(told) <= MOST else f"{told[: MOST - 1]}…"
+    return one_line(told, MOST)
 
 
 def _quota(found: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from grpc_lb_lab import documents
 from grpc_lb_lab.model.errors import LabError
 
 VARIABLE = "KUBECONFIG"
@@ -94,14 +95,9 @@ def _paths(given: str) -> tuple[list[Path], str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KubeconfigError(f"the kubeconfig {path} cannot be read ({error.strerror})", OTHERWISE) from error
-    except yaml.MarkedYAMLError as error:
-        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise KubeconfigError(f"the kubeconfig {path} is not YAML ({place}{error.problem})", OTHERWISE) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise KubeconfigError(f"the kubeconfig {path} is not YAML", OTHERWISE) from error
+        data = documents.read_foreign(path)
+    except documents.DocumentError as error:
+        raise KubeconfigError(f"the kubeconfig {path} cannot be used ({error})", OTHERWISE) from error
     if data is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(data.get(key) or [], list) for key in ("contexts", "clusters")):

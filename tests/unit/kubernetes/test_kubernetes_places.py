@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -81,13 +82,19 @@ def test_certificates_in_a_file_count_like_those_in_the_text(config: Path, tmp_p
     assert kubeconfig.find(str(config)).authority == inline
 
 
+# Nine lists of nine times the one before: a few lines that are 387 million values.
+MULTIPLYING = "b0: &b0 [x]\n" + "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 10))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         (None, "does not exist. Name another with -e world_existing_kubeconfig=FILE"),
-        ("a: [1", "is not YAML (line 1: "),
-        ("\0", "is not YAML"),
-        ("[" * 3000, "is not YAML"),
+        ("a: [1", "cannot be used (line 2: "),
+        ("\0", "cannot be used (unacceptable character"),
+        ("[" * 3000, "cannot be used (nested deeper than 32 levels; allowed are 32)"),
+        ("a: 2020-13-45", "cannot be used (month must be in 1..12; allowed is YAML)"),
+        (MULTIPLYING, "cannot be used (more than 200,000 values; allowed are 200,000)"),
         ("- a\n", "is no kubeconfig: contexts and clusters must be lists"),
         ("contexts: 3\n", "is no kubeconfig: contexts and clusters must be lists"),
         ("", "has no current context. It has none. Choose with -e world_existing_context=NAME"),
@@ -118,8 +125,27 @@ def test_what_was_looked_at_is_told(config: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("KUBECONFIG", "/no/such/file")
     with pytest.raises(LabError, match=r"/no/such/file \(from the environment variable KUBECONFIG\) does not exist"):
         kubeconfig.find()
-    with pytest.raises(LabError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(LabError, match=r"cannot be used \(a folder; allowed is a regular file\)"):
         kubeconfig.find(str(tmp_path))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(LabError, match=r"cannot be used \(a FIFO; allowed is a regular file\)"):
+        kubeconfig.find(str(tmp_path / "fifo"))  # and is not waited for
+
+
+def test_a_kubeconfig_of_somebody_with_hundreds_of_clusters_is_read(config: Path) -> None:
+    certificate = base64.b64encode(b"c" * 3000).decode()
+    names = [f"cluster-{number}" for number in range(500)]
+    data = {
+        "current-context": names[-1],
+        "contexts": [{"name": name, "context": {"cluster": name}} for name in names],
+        "clusters": [
+            {"name": name, "cluster": {"server": f"https://{name}", "certificate-authority-data": certificate}}
+            for name in names
+        ],
+        "users": [{"name": "u", "user": {"expires": datetime.date(2026, 1, 1)}}],  # as some programs write it
+    }
+    config.write_text(yaml.safe_dump(data), encoding="utf-8")
+    assert kubeconfig.find(str(config)).server == "https://cluster-499"
 
 
 def test_several_files_reach_kubectl_and_helm_by_the_variable(program: Program, calls: Calls) -> None:

@@ -390,7 +390,7 @@ def test_make_gives_ansible_the_locale_that_it_wants(locale: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a checkout read-only for itself")
+@pytest.mark.root
 def test_a_checkout_may_be_read_only(tmp_path: Path) -> None:
     values = {
         "lab_cluster": "local",

@@ -1,8 +1,4 @@
-"""What the place says of a run: its replicas and what happened to them.
-
-Units are in the names: ``_s`` seconds, ``_ms`` milliseconds, ``_rps`` calls per second, ``_at`` seconds since
-the epoch; ``t_s`` counts from the first measured call.
-"""
+"""What the place says of a run: its replicas and what happened to them."""
 
 from __future__ import annotations
 

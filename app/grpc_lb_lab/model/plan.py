@@ -1,8 +1,4 @@
-"""What goes into a run.
-
-Units are in the names: ``_s`` seconds, ``_ms`` milliseconds, ``_rps`` calls per second, ``_at`` seconds since
-the epoch; ``t_s`` counts from the first measured call.
-"""
+"""What goes into a run."""
 
 from __future__ import annotations
 

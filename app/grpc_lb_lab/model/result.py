@@ -1,8 +1,4 @@
-"""What a client measured, and what servers and proxies counted.
-
-Units are in the names: ``_s`` seconds, ``_ms`` milliseconds, ``_rps`` calls per second, ``_at`` seconds since
-the epoch; ``t_s`` counts from the first measured call.
-"""
+"""What a client measured, and what servers and proxies counted."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What a scenario does to the lab during the load, and what it expects of one strategy.
-
-Units are in the names: ``_s`` seconds, ``_ms`` milliseconds, ``_rps`` calls per second, ``_at`` seconds since
-the epoch; ``t_s`` counts from the first measured call.
-"""
+"""What a scenario does to the lab during the load, and what it expects of one strategy."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 DistributionClass = Literal["even", "pinned", "spread", "hashed", "weighted", "skewed"]
+CLASSES: tuple[DistributionClass, ...] = get_args(DistributionClass)
 Status = Literal["pass", "fail", "invalid", "observed"]
 """``observed``: nothing was expected, so nothing was judged."""
 

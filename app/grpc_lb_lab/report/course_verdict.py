@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from grpc_lb_lab.model.verdict import CLASSES
 from grpc_lb_lab.report import cause, course_cause, presence
 from grpc_lb_lab.report.classes import classify, fits, too_small
 from grpc_lb_lab.report.course import FAULTS, Check
 from grpc_lb_lab.report.tail import tail_sample
 from grpc_lb_lab.report.text import count, listing, number, seconds
-from grpc_lb_lab.report.verdict import BALANCED, CLASSES, Verdict, shortfall
+from grpc_lb_lab.report.verdict import BALANCED, Verdict, shortfall
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from grpc_lb_lab.model.errors import UsageError
-from grpc_lb_lab.model.verdict import DistributionClass, Status
+from grpc_lb_lab.model.verdict import CLASSES, DistributionClass, Status
 from grpc_lb_lab.report import cause, disturbance
 from grpc_lb_lab.report.classes import classify, fits, is_even_by_chance, sample_of, too_small
 from grpc_lb_lab.report.disturbance import disturbances
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from grpc_lb_lab.report.reconciliation import Reconciliation
 
 BALANCED: tuple[DistributionClass, ...] = ("even", "weighted")
-
-CLASSES: tuple[DistributionClass, ...] = ("even", "pinned", "spread", "hashed", "weighted", "skewed")
 
 DURATION_TOLERANCE = 0.1
 """A run may end this much (share of the duration asked for) early: the last call ends before the clock does."""
@@ -52,7 +50,7 @@ def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliat
     sample = sample_of(facts, plan.strategy["strategy"])
     observed = classify(sample, expected)
     invalid = _invalid(facts, plan, path, reconciliation, expected)
-    failing = _failing(facts, plan)
+    failing = _failing(facts, plan, judged=bool(expected))
     story = cause.explain(facts, plan, sample, observed)
     status: Status = "pass"
     if facts.requests and not facts.ok:
@@ -119,11 +117,11 @@ def _invalid(
     return ""
 
 
-def _failing(facts: Facts, plan: Plan) -> str:
-    """Failed calls, where the scenario allows none."""
+def _failing(facts: Facts, plan: Plan, *, judged: bool) -> str:
+    """Failed calls, where the scenario allows none or nothing is ``judged``."""
     if not facts.failed or plan.scenario != "steady":
         return ""
-    return cause.failed_calls(facts, plan.scenario) if expected_class(plan) else f"{cause.failed_words(facts)}."
+    return cause.failed_calls(facts, plan.scenario) if judged else f"{cause.failed_words(facts)}."
 
 
 def shortfall(facts: Facts, plan: Plan) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from grpc_lb_lab import documents
+from grpc_lb_lab.model.verdict import CLASSES
 from grpc_lb_lab.settings.values import RefusedError, show
 
-CLASSES = ("even", "pinned", "spread", "hashed", "weighted", "skewed")
 WORDS = {"share": ("never", "any"), "errors": ("none", "some", "any")}
 MOST_S = 600
 ALLOWED = (

@@ -50,7 +50,7 @@ test-programs: setup ## Run only the tests that need these programs, and skip no
 molecule: setup ## Run molecule, which looks for Ansible on the PATH: make molecule ARGS='test -s envoy'
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/molecule $(ARGS)
 
-test-scenarios: setup ## Run every scenario as its file has it, on local processes (about 25 minutes)
+test-scenarios: setup ## Run every scenario and 50 kill points on local processes (about 35 minutes)
 	@LAB_TEST_SCENARIOS=1 .venv/bin/python -m pytest -v tests/scenarios tests/local/test_kill_points.py
 
 test-kubernetes: setup ## Run the lab on a real kind cluster

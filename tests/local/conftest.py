@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from grpc_lb_lab.local.state import SOCKET
 from live_lab import Lab, alive, descendants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on(tmp_path: Path) -> Iterator[None]:
+    """End a lab that a red test left running: it holds the addresses that all tests after it need."""
+    yield
+    for socket in tmp_path.rglob(SOCKET):
+        Lab(socket.parent).run("down")
 
 
 @pytest.fixture

@@ -124,8 +124,9 @@ class ActionModule(ActionBase):
 
 
 def _pass_on(stream: IO[str], kept: list[str], said: queue.Queue[tuple[list[str], str]]) -> None:
-    for line in stream:
-        said.put((kept, line))
+    with stream:
+        for line in stream:
+            said.put((kept, line))
 
 
 def _explain(argv: list[str], code: int, err: list[str]) -> str:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from pathlib import Path
+from typing import Any
 
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.files import is_there
 from grpc_lb_lab.model.text import printable
 
 COMMANDS = {
@@ -31,6 +34,11 @@ COMMANDS = {
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every other error of the lab."""
 
+    def __init__(self, **words: Any) -> None:
+        """Read each argument of the type ``Path`` so that a command may freely ask what is there."""
+        super().__init__(**words)
+        self.register("type", Path, _path)
+
     def error(self, message: str) -> None:  # type: ignore[override]
         self.exit(2, f"lb-lab: error: {printable(message)} (see {self.prog} --help)\n")
 
@@ -49,6 +57,16 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lb-lab: error: interrupted", file=sys.stderr)
         return 4
+
+
+def _path(text: str) -> Path:
+    path = Path(text)
+    try:
+        is_there(path)
+    except OSError as error:
+        message = f"{text}: {error.strerror}. Allowed: a path that can be looked at"
+        raise argparse.ArgumentTypeError(message) from error
+    return path
 
 
 def diff() -> int:

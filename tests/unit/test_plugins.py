@@ -188,6 +188,7 @@ def test_ctrl_c_while_a_worker_is_started_counts_once_it_is(monkeypatch):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == (signal.default_int_handler, before)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")  # the child ends at once
 def test_ctrl_c_ends_a_worker_that_has_no_handlers_yet(monkeypatch):
     codes = []
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from grpc_lb_lab import documents
+from grpc_lb_lab.model import files
 from grpc_lb_lab.model.errors import LabError
 
 VARIABLE = "KUBECONFIG"
@@ -52,7 +53,7 @@ def find(given: str = "", context: str = "") -> Target:
     """
     paths, origin = _paths(given)
     shown = f"the kubeconfig {os.pathsep.join(map(str, paths))}"
-    read = {path: _read(path) for path in paths if path.exists()}
+    read = {path: _read(path) for path in paths if _is_there(path)}
     if not read:
         raise KubeconfigError(f"{shown}{origin} does not exist", OTHERWISE)
     contexts = _entries(read, "contexts")
@@ -91,6 +92,13 @@ def _paths(given: str) -> tuple[list[Path], str]:
     if not wanted.strip(os.pathsep):
         wanted, origin = DEFAULT, f" (kubectl's own; the environment variable {VARIABLE} is not set)"
     return [Path(item).expanduser().absolute() for item in wanted.split(os.pathsep) if item], origin
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return files.is_there(path)
+    except OSError as error:
+        raise KubeconfigError(f"the kubeconfig {path} cannot be used ({error.strerror})", OTHERWISE) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

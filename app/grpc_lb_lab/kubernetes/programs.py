@@ -94,6 +94,7 @@ def stream(words: Sequence[str], *, limit_s: float, log: Path | None = None) -> 
     assert process.stdout
     try:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(process.stdout)
             copy = stack.enter_context(log.open("w", encoding="utf-8")) if log else None
             for line in process.stdout:
                 lines.append(line.rstrip())

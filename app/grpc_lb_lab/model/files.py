@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def is_there(path: Path) -> bool:
+    """Say whether ``path`` leads to something. Raises ``OSError`` when that cannot be known: a name too long, no right.
+
+    ``Path.exists`` raises it too, but from Python 3.14 on it says no.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def write_text(path: Path, text: str) -> Path:
     """Write ``text`` to ``path`` atomically. Raises ``ArtifactError`` with the path and the system's reason."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

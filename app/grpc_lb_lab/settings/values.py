@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from grpc_lb_lab.model.files import is_there
 from grpc_lb_lab.model.text import acts, one_line, visible
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _path(value: Any, base: Path) -> Path:
         raise RefusedError("allowed is the path of a folder")
     try:
         path = (base / Path(value).expanduser()).absolute()
-        path.exists()
+        is_there(path)
     except (OSError, RuntimeError, ValueError) as error:  # a name too long; a ~user that does not exist; no UTF-8
         raise RefusedError(f"allowed is the path of a folder ({one_line(str(error), 100)})") from error
     return path

@@ -93,7 +93,7 @@ MULTIPLYING = "b0: &b0 [x]\n" + "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}']
         ("a: [1", "cannot be used (line 2: "),
         ("\0", "cannot be used (unacceptable character"),
         ("[" * 3000, "cannot be used (nested deeper than 32 levels; allowed are 32)"),
-        ("a: 2020-13-45", "cannot be used (month must be in 1..12; allowed is YAML)"),
+        ("a: 2020-13-45", "cannot be used (month must be in 1..12"),
         (MULTIPLYING, "cannot be used (more than 200,000 values; allowed are 200,000)"),
         ("- a\n", "is no kubeconfig: contexts and clusters must be lists"),
         ("contexts: 3\n", "is no kubeconfig: contexts and clusters must be lists"),
@@ -115,6 +115,11 @@ def test_a_kubeconfig_that_cannot_be_used(config: Path, text: str | None, words:
         kubeconfig.find(str(config))
     assert str(config) in str(error.value)
     assert words in str(error.value)
+
+
+def test_a_kubeconfig_that_cannot_be_looked_at(config: Path) -> None:
+    with pytest.raises(LabError, match=r"cannot be used \(File name too long\). Name another"):
+        kubeconfig.find(str(config.with_name("x" * 300)))
 
 
 def test_what_was_looked_at_is_told(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

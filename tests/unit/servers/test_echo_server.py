@@ -266,15 +266,15 @@ def launch(*arguments):
 
 
 def test_process_drains_on_sigterm_and_logs_its_counts():
-    process = launch("--listen", "127.0.0.1:0", "--threads", "2")
-    assert process.stderr is not None
-    listening = json.loads(process.stderr.readline())
-    assert listening["event"] == "listening"
-    with grpc.insecure_channel(f"127.0.0.1:{listening['port']}") as channel:
-        echo_pb2_grpc.EchoServiceStub(channel).Echo(echo_pb2.EchoRequest(), metadata=RUN)
-    process.send_signal(signal.SIGTERM)
-    lines = [json.loads(line) for line in process.stderr.read().splitlines()]
-    assert process.wait(10) == 0
+    with launch("--listen", "127.0.0.1:0", "--threads", "2") as process:
+        assert process.stderr is not None
+        listening = json.loads(process.stderr.readline())
+        assert listening["event"] == "listening"
+        with grpc.insecure_channel(f"127.0.0.1:{listening['port']}") as channel:
+            echo_pb2_grpc.EchoServiceStub(channel).Echo(echo_pb2.EchoRequest(), metadata=RUN)
+        process.send_signal(signal.SIGTERM)
+        lines = [json.loads(line) for line in process.stderr.read().splitlines()]
+        assert process.wait(10) == 0
     assert [line["event"] for line in lines] == ["draining", "stats"]
     assert lines[-1]["runs"]["run-1"]["attempts"] == 1
 

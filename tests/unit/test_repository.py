@@ -231,3 +231,43 @@ def test_a_script_refuses_what_it_does_not_know(name):
     done = subprocess.run([REPO / "scripts" / name, "--list"], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+# --- workflows --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ci", "weekly"])
+def test_a_workflow_may_only_read_and_ends(name):
+    text = (REPO / f".github/workflows/{name}.yml").read_text()
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {"contents": "read"}
+    for job, parts in workflow["jobs"].items():
+        assert "permissions" not in parts, job
+        assert 0 < parts["timeout-minutes"] <= 60, job
+    used = re.findall(r"uses: (.*)", text)
+    assert used
+    for words in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", words), "pinned by the commit"
+    assert text.count("persist-credentials: false") == text.count("actions/checkout@")
+
+
+@pytest.mark.parametrize("name", ["ci", "weekly"])
+def test_what_a_workflow_runs_exists(name):
+    workflow = yaml.safe_load((REPO / f".github/workflows/{name}.yml").read_text())
+    targets = set(re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.MULTILINE))
+    for job in workflow["jobs"].values():
+        chosen = job.get("strategy", {}).get("matrix", {}).get("target", [])
+        runs = [step["run"] for step in job["steps"] if "run" in step]
+        words = [word for run in runs if run.startswith("make ") for word in run.split()[1:] if word.islower()]
+        assert {*words, *chosen} - {"${{", "matrix.target", "}}"} <= targets
+        for path in (run.split()[0] for run in runs if run.startswith("testbed/")):
+            assert os.access(REPO / path, os.X_OK)
+
+
+def test_every_python_from_the_oldest_on_is_tested_weekly():
+    matrix = yaml.safe_load((REPO / ".github/workflows/weekly.yml").read_text())["jobs"]["python"]["strategy"]["matrix"]
+    oldest = re.search(r'requires-python = ">=3\.(\d+)"', (REPO / "pyproject.toml").read_text())
+    tried = re.search(r"^  printf '%s\\n' ((?:python3\.\d+ )+)", (REPO / "scripts/setup").read_text(), re.MULTILINE)
+    newest_first = [word.removeprefix("python") for word in tried[1].split()]
+    assert matrix["python"] == newest_first[::-1]
+    assert matrix["python"][0] == f"3.{oldest[1]}"

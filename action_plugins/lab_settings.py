@@ -19,7 +19,6 @@ except ImportError:  # another ansible-playbook than the one of .venv
     settings = None  # type: ignore[assignment]
 
 REPO = Path(__file__).resolve().parent.parent
-NOT_SET_UP = "this ansible-playbook has no lab beside it: run `make setup` and use .venv/bin/ansible-playbook"
 
 
 class ActionModule(ActionBase):

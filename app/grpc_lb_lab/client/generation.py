@@ -30,21 +30,10 @@ class Generation:
         self.addresses = addresses
         self._channel, self.channelz_id = core.open_channel(target(addresses), options)
         self._channel.get_state(try_to_connect=True)
-        self._methods: dict[tuple[Any, ...], Any] = {}
         self._callers: dict[tuple[Any, ...], Callable[[bytes], Awaitable[core.Outcome]]] = {}
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-
-    def call(self, method: tuple[Any, ...], request: Any, options: dict[str, Any]) -> Any:
-        """Start one call; ``method`` are the arguments of ``grpc.aio.Channel.unary_unary``."""
-        multicallable = self._methods.get(method)
-        if multicallable is None:
-            multicallable = self._methods[method] = self._channel.unary_unary(*method)
-        call = multicallable(request, **options)
-        self._begin()
-        call.add_done_callback(self._done)
-        return call
 
     async def call_bytes(self, method: tuple[Any, ...], request: bytes) -> core.Outcome:
         """Make one call the short way; ``method`` are the arguments of ``core.unary_caller`` after the channel."""
@@ -87,7 +76,7 @@ class Generation:
         self._in_flight += 1
         self._idle.clear()
 
-    def _done(self, _call: Any = None) -> None:
+    def _done(self) -> None:
         self._in_flight -= 1
         if not self._in_flight:
             self._idle.set()

@@ -7,7 +7,7 @@ that stays in the list gets a new connection too, because gRPC shares connection
 What happens when
 * the balancer is not there at the start: ``start`` waits for it, ``connect_limit_s`` at most, then raises;
 * the balancer goes away later: calls go on over the last list, the follower reconnects with backoff;
-* the list is empty: calls in flight end, new ones fail with UNAVAILABLE "no endpoints" until there is a server again;
+* the list is empty: calls in flight end, new ones fail with UNAVAILABLE until there is a server again;
 * a server leaves the list: new calls avoid it, calls in flight end on it (``drain_limit_s`` at most).
 """
 
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from grpc_lb_lab.client.generation import Generation
-from grpc_lb_lab.client.refused import RefusedCall
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.lookaside.v1 import lookaside_pb2, lookaside_pb2_grpc
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
     from grpc_lb_lab.client import core
 
-NO_ENDPOINTS = "no endpoints"
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 5.0
 BALANCER_OPTIONS = (
@@ -111,22 +109,6 @@ class LookasideChannel:
                 f"the balancer at {self._balancer} named no servers for {self._service!r} within "
                 f"{self._connect_limit_s:g} s: {self._problem}"
             ) from None
-
-    def unary_unary(
-        self,
-        method: str,
-        request_serializer: Callable[[Any], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Any] | None = None,
-        **_registered: Any,
-    ) -> Callable[..., Any]:
-        """As ``grpc.aio.Channel.unary_unary``: each call goes over the list that is in force when it begins."""
-        key = (method, request_serializer, response_deserializer)
-
-        def multicallable(request: Any, **options: Any) -> Any:
-            generation = self._current
-            return generation.call(key, request, options) if generation else RefusedCall(NO_ENDPOINTS)
-
-        return multicallable
 
     def unary_caller(
         self, method: str, metadata: tuple[tuple[str, str], ...], deadline_s: float

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from grpc_lb_lab.servers.endpoints.model import Endpoint
 
-GONE = 410
 CONNECT_LIMIT_S = 5
 WATCH_S = 300
 

@@ -28,12 +28,6 @@ def add_parsers(subparsers: Any) -> None:
         description="Run the xDS control plane (LDS, RDS, CDS, EDS over ADS) for gRPC clients and for Envoy.",
     )
     _add_common(xds, "0.0.0.0:50053")
-    xds.add_argument(
-        "--override-file",
-        type=Path,
-        metavar="FILE",
-        help='watched; {"bad": ["EDS"]} in it serves resources that every client must refuse',
-    )
     xds.set_defaults(handler=run_xds)
 
 
@@ -52,7 +46,7 @@ def run_xds(arguments: argparse.Namespace) -> int:
     _check(arguments)
     from grpc_lb_lab.servers.xds.server import serve
 
-    serve(arguments.listen, _source(arguments), arguments.override_file)
+    serve(arguments.listen, _source(arguments))
     return 0
 
 

@@ -113,14 +113,23 @@ class Planes:
         fresh.write_text(json.dumps(document))
         fresh.replace(file)
 
-    def start(self, kind: str, *arguments: str) -> Plane:
+    def start(self, kind: str) -> Plane:
         address = f"127.78.9.200:{free_port('127.78.9.200')}"
         main = (
             "import argparse, sys; from grpc_lb_lab.servers.control_plane_commands import add_parsers;"
             "p = argparse.ArgumentParser(); add_parsers(p.add_subparsers()); a = p.parse_args(); sys.exit(a.handler(a))"
         )
         command = [sys.executable, "-c", main, kind, "--listen", address, "--endpoints-file", str(self.file)]
-        plane = Plane([*command, *arguments], address, self.folder / f"{kind}.log")
+        return self._started(command, address, kind)
+
+    def start_broken_xds(self) -> tuple[Plane, Path]:
+        """An xDS control plane, and the file that names the types that it serves broken."""
+        address, override = f"127.78.9.200:{free_port('127.78.9.200')}", self.folder / "override.json"
+        command = [sys.executable, str(HERE / "broken_xds.py"), address, str(self.file), str(override)]
+        return self._started(command, address, "xds"), override
+
+    def _started(self, command: list[str], address: str, name: str) -> Plane:
+        plane = Plane(command, address, self.folder / f"{name}.log")
         self._running.append(plane)
         return plane
 

@@ -80,8 +80,7 @@ def socket_address(text: str) -> dict[str, Any]:
 def test_envoy_balances_evenly_follows_changes_and_refuses_bad_resources(backends: Backends, planes: Planes) -> None:
     backends.add(1, 2, 3)
     planes.write(backends.entries())
-    override = planes.folder / "override.json"
-    plane = planes.start("xds", "--override-file", str(override))
+    plane, override = planes.start_broken_xds()
     plane.wait_serving()
     proxy = Proxy(planes, plane)
     wait_until(lambda: proxy.counter("listener_manager.listener_create_success"))

@@ -40,10 +40,14 @@ def call_until_all(caller: Caller, pods: set[str]) -> None:
     wait_until(followed)
 
 
-def started(planes: Planes, *arguments: str) -> tuple[Plane, Caller]:
-    plane = planes.start("xds", *arguments)
+def calling(planes: Planes, plane: Plane) -> Caller:
     plane.wait_serving()
-    return plane, Caller(planes, "xds:///echo", xds_bootstrap(plane.address, "test-client"))
+    return Caller(planes, "xds:///echo", xds_bootstrap(plane.address, "test-client"))
+
+
+def started(planes: Planes) -> tuple[Plane, Caller]:
+    plane = planes.start("xds")
+    return plane, calling(planes, plane)
 
 
 def test_calls_are_even_and_all_is_acked(backends: Backends, planes: Planes) -> None:
@@ -85,8 +89,8 @@ def test_endpoints_come_and_go_without_a_failed_call(backends: Backends, planes:
 def test_refused_resource_leaves_the_old_one_in_force(backends: Backends, planes: Planes) -> None:
     backends.add(1, 2)
     planes.write(backends.entries())
-    override = planes.folder / "override.json"
-    plane, caller = started(planes, "--override-file", str(override))
+    plane, override = planes.start_broken_xds()
+    caller = calling(planes, plane)
     call_until_all(caller, {"echo-1", "echo-2"})
     good = statuses(plane)
     for kind, short in (("ClusterLoadAssignment", "EDS"), ("Cluster", "CDS"), ("Listener", "LDS")):

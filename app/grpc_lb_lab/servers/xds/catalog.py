@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import any_pb2
 
 from grpc_lb_lab.servers.endpoints.model import Endpoints, digest
 from grpc_lb_lab.servers.xds import resources
-from grpc_lb_lab.servers.xds.broken import broken
 from grpc_lb_lab.servers.xds.kinds import CLUSTER, ENDPOINTS, LISTENER, ROUTES
 
 if TYPE_CHECKING:
@@ -29,10 +28,9 @@ class Resource:
 
 @dataclass(frozen=True)
 class Catalog:
-    """What there is to serve: endpoints (None: not known yet), and the types that are served broken on purpose."""
+    """What there is to serve, made from the endpoints (None: not known yet)."""
 
     endpoints: Endpoints | None = None
-    bad: frozenset[str] = field(default_factory=frozenset)
 
     def resources(self, type_url: str, node: Node) -> Mapping[str, Resource]:
         """All resources of a type for ``node``, by name."""
@@ -42,11 +40,11 @@ class Catalog:
         return {service: self._resource(type_url, service, node) for service in services}
 
     def _resource(self, type_url: str, service: str, node: Node) -> Resource:
-        message = broken(type_url, service, node) if type_url in self.bad else self._message(type_url, service, node)
-        body = resources.pack(message)
+        body = resources.pack(self.message(type_url, service, node))
         return Resource(service, body, digest(body.value))
 
-    def _message(self, type_url: str, service: str, node: Node) -> Any:
+    def message(self, type_url: str, service: str, node: Node) -> Any:
+        """One resource, before it is packed."""
         if type_url == LISTENER:
             return resources.socket_listener(service, node.listen) if node.proxy else resources.api_listener(service)
         if type_url == ROUTES:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 from envoy.config.core.v3 import base_pb2
@@ -12,8 +11,6 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from envoy.service.status.v3 import csds_pb2_grpc
 
 from grpc_lb_lab.servers.control_plane import ControlPlane, serve_control_plane
-from grpc_lb_lab.servers.endpoints.file import FileWatcher
-from grpc_lb_lab.servers.xds.broken import parse_broken
 from grpc_lb_lab.servers.xds.catalog import Catalog
 from grpc_lb_lab.servers.xds.csds import ClientStatus
 from grpc_lb_lab.servers.xds.status import Status
@@ -21,7 +18,6 @@ from grpc_lb_lab.servers.xds.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from grpc_lb_lab.servers.control_plane import Changes, Follower
     from grpc_lb_lab.servers.endpoints.model import EndpointSource
@@ -86,68 +82,21 @@ def _response(push: Push) -> discovery_pb2.DiscoveryResponse:
     )
 
 
-class XdsControlPlane:
-    """The control plane over ``source``; ``plane`` is what ``RunningControlPlane`` starts.
+def xds_plane(source: EndpointSource) -> ControlPlane:
+    """The control plane over ``source``, ready to be started."""
 
-    ``override_file``, when given, is watched too: ``{"bad": ["EDS"]}`` serves resources of these types that every
-    client refuses (LDS, RDS, CDS, EDS), ``{"bad": []}`` ends it.
-    """
-
-    def __init__(self, source: EndpointSource, override_file: Path | None = None) -> None:
-        """Nothing listens yet."""
-        self._status = Status()
-        self._discovery: Discovery | None = None
-        self._wake: Callable[[], None] = lambda: None
-        self._bad: frozenset[str] = frozenset()
-        if override_file is not None:
-            source = _WithOverride(source, FileWatcher(override_file, lambda text: self.serve_bad(parse_broken(text))))
-        self.plane = ControlPlane("xds", (SERVICE, CSDS), source, self._register)
-
-    def status(self) -> dict[str, Any]:
-        """Versions sent, accepted and refused, a client and a type; plain data."""
-        return self._status.status()
-
-    def serve_bad(self, type_urls: frozenset[str]) -> None:
-        """Serve these types broken from now on. From any thread."""
-        self._bad = type_urls
-        self._wake()
-
-    def _register(self, server: grpc.aio.Server, changes: Changes) -> None:
-        source = self.plane.source
-        discovery = Discovery(lambda: Catalog(source.snapshot(), self._bad), changes, self._status)
-        loop = asyncio.get_running_loop()
-        self._wake = lambda: _announce(loop, changes)
+    def register(server: grpc.aio.Server, changes: Changes) -> None:
+        status = Status()
+        discovery = Discovery(lambda: Catalog(source.snapshot()), changes, status)
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(discovery, server)
-        csds_pb2_grpc.add_ClientStatusDiscoveryServiceServicer_to_server(ClientStatus(self._status), server)
+        csds_pb2_grpc.add_ClientStatusDiscoveryServiceServicer_to_server(ClientStatus(status), server)
+
+    return ControlPlane("xds", (SERVICE, CSDS), source, register)
 
 
-def _announce(loop: asyncio.AbstractEventLoop, changes: Changes) -> None:
-    # A loop that has ended needs to hear of nothing.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(changes.announce)
-
-
-class _WithOverride:
-    """A source that starts and stops a file watcher along with it."""
-
-    def __init__(self, source: EndpointSource, watcher: FileWatcher) -> None:
-        self._source = source
-        self._watcher = watcher
-        self.snapshot = source.snapshot
-        self.subscribe = source.subscribe
-
-    def start(self) -> None:
-        self._watcher.start()
-        self._source.start()
-
-    def close(self) -> None:
-        self._watcher.close()
-        self._source.close()
-
-
-def serve(listen: str, source: EndpointSource, override_file: Path | None = None) -> None:
+def serve(listen: str, source: EndpointSource) -> None:
     """Run the control plane at ``listen`` (ADDRESS:PORT) until SIGTERM or SIGINT, then drain and return.
 
     Raises ``LabError`` when the address cannot be listened on.
     """
-    asyncio.run(serve_control_plane(XdsControlPlane(source, override_file).plane, listen))
+    asyncio.run(serve_control_plane(xds_plane(source), listen))

@@ -43,7 +43,6 @@ class Subscription:
     version: str = ""
     accepted: str = ""
     error: str = ""
-    nacks: int = 0
     sent: dict[str, str] = field(default_factory=dict)
     _pushes: int = 0
     _named: bool = False
@@ -57,7 +56,6 @@ class Subscription:
         if nonce:
             said = "ack" if error is None else "nack"
         if said == "nack":
-            self.nacks += 1
             self.error = error or "no reason given"
         elif said == "ack":
             self.accepted, self.error = self.version, ""

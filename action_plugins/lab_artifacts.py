@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from grpc_lb_lab.local.state import StateFolder
+from grpc_lb_lab.places.local.state import StateFolder
 from grpc_lb_lab.settings.folders import make_run, unwritable, write_json
 
 REPO = Path(__file__).resolve().parent.parent

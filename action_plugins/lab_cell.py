@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.report.bundle import NOTE, read_note
 from grpc_lb_lab.settings.folders import make_cell, write_json
+from grpc_lb_lab.views.bundle import NOTE, read_note
 
 
 class ActionModule(ActionBase):

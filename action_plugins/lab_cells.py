@@ -15,9 +15,9 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
+from grpc_lb_lab.judge.document import Report
 from grpc_lb_lab.model.errors import ArtifactError
 from grpc_lb_lab.model.files import read_as, read_json
-from grpc_lb_lab.report.document import Report
 from grpc_lb_lab.settings import compare, names
 from grpc_lb_lab.settings.docker import docker_answers
 from grpc_lb_lab.settings.folders import make_bundle, unwritable, write_json

@@ -7,7 +7,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 try:
-    from grpc_lb_lab.kubernetes import helm
+    from grpc_lb_lab.places.kubernetes.cluster import helm
 except ImportError:  # another ansible-playbook than the one of .venv
     helm = None  # type: ignore[assignment]
 

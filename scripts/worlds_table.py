@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from grpc_lb_lab.report.bundle import read_bundle
-from grpc_lb_lab.report.course_repeats import CourseRanges, course_ranges, failed_words, spread_words
+from grpc_lb_lab.judge.scenario.repeats import ScenarioRanges, failed_words, scenario_ranges, spread_words
+from grpc_lb_lab.views.bundle import read_bundle
 
-World = dict[tuple[str, str], CourseRanges]
+World = dict[tuple[str, str], ScenarioRanges]
 HEAD = """| strategy | shares back: local | kind | error window: local | kind | worst repeat: local | kind |
 |---|---|---|---|---|---|---|"""
 
@@ -39,7 +39,7 @@ def read_world(folders: list[Path]) -> World:
     for cell in (cell for folder in folders for cell in read_bundle(folder)):
         strategy, scenario = cell.place.split("/")
         reports.setdefault((scenario, strategy), []).extend(report for report in cell.reports.values() if report)
-    ranges = {key: course_ranges(found) for key, found in reports.items()}
+    ranges = {key: scenario_ranges(found) for key, found in reports.items()}
     return {key: found for key, found in ranges.items() if found is not None}
 
 
@@ -51,12 +51,12 @@ def render(scenario: str, local: World, cluster: World) -> str:
     return "\n".join([f"### `{scenario}`", "", HEAD, *rows])
 
 
-def _rank(ranges: CourseRanges) -> tuple[float, float]:
+def _rank(ranges: ScenarioRanges) -> tuple[float, float]:
     back = ranges.share_returned_s.median
     return math.inf if back is None else back, ranges.error_window_s.median or 0.0
 
 
-def _row(name: str, *worlds: CourseRanges | None) -> str:
+def _row(name: str, *worlds: ScenarioRanges | None) -> str:
     columns = [
         [spread_words(one.share_returned_s) if one else "–" for one in worlds],
         [spread_words(one.error_window_s) if one else "–" for one in worlds],

@@ -16,17 +16,17 @@ from grpc_lb_lab.model.files import is_there
 from grpc_lb_lab.model.text import printable
 
 COMMANDS = {
-    "client": ("grpc_lb_lab.client.commands", "send the load of a plan and record what came back"),
+    "client": ("grpc_lb_lab.load.commands", "send the load of a plan and record what came back"),
     "server": ("grpc_lb_lab.servers.commands", "run one echo server"),
-    "lookaside": ("grpc_lb_lab.servers.control_plane_commands", "run the lookaside balancer"),
-    "xds": ("grpc_lb_lab.servers.control_plane_commands", "run the xDS control plane"),
-    "local": ("grpc_lb_lab.local.commands", "run the lab's replicas, DNS and proxies on this machine"),
-    "kubernetes": ("grpc_lb_lab.kubernetes.commands", "run the lab on a Kubernetes cluster"),
+    "lookaside": ("grpc_lb_lab.control_planes.commands", "run the lookaside balancer"),
+    "xds": ("grpc_lb_lab.control_planes.commands", "run the xDS control plane"),
+    "local": ("grpc_lb_lab.places.local.commands", "run the lab's replicas, DNS and proxies on this machine"),
+    "kubernetes": ("grpc_lb_lab.places.kubernetes.commands", "run the lab on a Kubernetes cluster"),
     "tidy": ("grpc_lb_lab.own.commands", "remove what the last run left in the state folder"),
-    "watch": ("grpc_lb_lab.watch.commands", "show the run that happens now"),
-    "report": ("grpc_lb_lab.report.commands", "judge a run and write its reports"),
-    "summary": ("grpc_lb_lab.report.commands", "summarize all cells of a run"),
-    "diff": ("grpc_lb_lab.report.commands", "compare two bundles"),
+    "watch": ("grpc_lb_lab.views.live.commands", "show the run that happens now"),
+    "report": ("grpc_lb_lab.views.commands", "judge a run and write its reports"),
+    "summary": ("grpc_lb_lab.views.commands", "summarize all cells of a run"),
+    "diff": ("grpc_lb_lab.views.commands", "compare two bundles"),
 }
 """Command to the module whose ``add_parsers`` registers it, and its line in ``lb-lab --help``."""
 

@@ -7,16 +7,16 @@ import json
 from typing import TYPE_CHECKING
 
 import report_factory as made
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model.files import write_text
 from grpc_lb_lab.model.inventory import Event
 from grpc_lb_lab.model.result import Bucket
-from grpc_lb_lab.report.artifacts import write_report
-from grpc_lb_lab.report.build import build_report
+from grpc_lb_lab.views.artifacts import write_report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from grpc_lb_lab.report.document import Report
+    from grpc_lb_lab.judge.document import Report
 
 FAILED, INVALID, BROKEN, NOT_RUN = "headless-uneven", "envoy-bypassed", "gateway-broken", "istio"
 

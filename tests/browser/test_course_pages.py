@@ -5,7 +5,7 @@ from __future__ import annotations
 import course_factory as acted
 import pytest
 from grpc_lb_lab import cli
-from grpc_lb_lab.report.artifacts import write_report
+from grpc_lb_lab.views.artifacts import write_report
 
 pytestmark = pytest.mark.needs("chromium")
 

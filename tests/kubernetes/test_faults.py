@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from grpc_lb_lab.kubernetes.forward import forward
-from grpc_lb_lab.kubernetes.programs import Kubectl
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
+from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
+from grpc_lb_lab.places.kubernetes.forward import forward
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

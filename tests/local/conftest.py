@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from grpc_lb_lab.local.state import SOCKET
+from grpc_lb_lab.places.local.state import SOCKET
 from live_lab import Lab, alive, descendants
 
 if TYPE_CHECKING:

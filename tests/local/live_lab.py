@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import dnslib
 import grpc
 from grpc_lb_lab import fault_token
-from grpc_lb_lab.local import session
-from grpc_lb_lab.local.state import StateFolder
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
+from grpc_lb_lab.places.local import session
+from grpc_lb_lab.places.local.state import StateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

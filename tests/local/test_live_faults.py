@@ -12,8 +12,8 @@ from pathlib import Path
 import dnslib
 import grpc
 import pytest
-from grpc_lb_lab.local.addresses import BLOCKS, Block
 from grpc_lb_lab.pb.echo.v1 import echo_pb2, echo_pb2_grpc
+from grpc_lb_lab.places.local.addresses import BLOCKS, Block
 from live_lab import Lab, alive, comm, kill, until
 
 
@@ -84,8 +84,8 @@ def test_a_supervisor_that_hangs_is_ended_by_down(lab: Lab) -> None:
     pids = lab.pids()
     os.kill(pids[0], signal.SIGSTOP)
     # Not down's full patience: the request is what it sends when that has run out.
-    from grpc_lb_lab.local import session
-    from grpc_lb_lab.local.state import StateFolder
+    from grpc_lb_lab.places.local import session
+    from grpc_lb_lab.places.local.state import StateFolder
 
     session.end(StateFolder(lab.state), patience_s=0.5)
     assert [pid for pid in pids if alive(pid)] == []

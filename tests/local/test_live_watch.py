@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from grpc_lb_lab.model import live_feed
-from grpc_lb_lab.report.live_state import LiveState
+from grpc_lb_lab.views.live.state import LiveState
 from live_lab import ROOT, Lab, until
 from test_live_load import make_plan
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STRATEGY = ROOT / "strategies" / "headless.yaml"
 DIES = """
 import os, sys
-if "grpc_lb_lab.local.daemon" in sys.orig_argv:
+if "grpc_lb_lab.places.local.daemon" in sys.orig_argv:
     print({words!r}, file=sys.stderr, flush=True)
     os.kill(os.getpid(), 9)
 """

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model.data import from_dict
 from grpc_lb_lab.model.inventory import Inventory
 from grpc_lb_lab.model.plan import Plan
 from grpc_lb_lab.model.result import ClientResult
-from grpc_lb_lab.report.build import build_report
 from live_lab import ROOT, Lab, alive, descendants, kill, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from grpc_lb_lab.report.document import Report
+    from grpc_lb_lab.judge.document import Report
 
 REPLICAS = 3
 STRATEGIES = {

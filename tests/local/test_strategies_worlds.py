@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from grpc_lb_lab.local import edge, envoy, programs
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.inventory import Inventory
 from grpc_lb_lab.model.plan import Plan
 from grpc_lb_lab.model.result import ClientResult
-from grpc_lb_lab.report.artifacts import read_as
-from grpc_lb_lab.report.build import build_report
+from grpc_lb_lab.places.local import programs
+from grpc_lb_lab.places.local.supervisor import edge, envoy
 from grpc_lb_lab.settings import validate
+from grpc_lb_lab.views.artifacts import read_as
 from live_lab import ROOT, Lab, alive, descendants, kill, until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from grpc_lb_lab.report.document import Report
+    from grpc_lb_lab.judge.document import Report
 
 GATEWAYS = (
     "gateway",

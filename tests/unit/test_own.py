@@ -310,14 +310,16 @@ def test_clean_leaves_nothing_of_its_own(checkout):
 
 def test_clean_names_other_labs_of_this_checkout_and_removes_nothing(checkout, tmp_path):
     somebodys(checkout, ".lab/ansible/x")
-    stand_in = somebodys(tmp_path / "stand-in", "grpc_lb_lab/local/daemon.py") / "grpc_lb_lab/local/daemon.py"
+    stand_in = (
+        somebodys(tmp_path / "stand-in", "grpc_lb_lab/places/local/daemon.py") / "grpc_lb_lab/places/local/daemon.py"
+    )
     stand_in.write_text("import sys, time\nprint('up', flush=True)\ntime.sleep(60)\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "stand-in")}
     places = [tmp_path / "an other", checkout / ".lab/local", tmp_path / "third"]
     programs = [checkout / ".venv/bin/python"] * 2 + [tmp_path / "another checkout/.venv/bin/python"]
     labs = [
         subprocess.Popen(
-            [str(program), "-P", "-m", "grpc_lb_lab.local.daemon", str(place), "50051", "3"],
+            [str(program), "-P", "-m", "grpc_lb_lab.places.local.daemon", str(place), "50051", "3"],
             executable=sys.executable,
             env=environment,
             stdout=subprocess.PIPE,

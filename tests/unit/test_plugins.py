@@ -16,8 +16,8 @@ from types import SimpleNamespace
 
 import pytest
 from grpc_lb_lab import cli
-from grpc_lb_lab.local.state import StateFolder
 from grpc_lb_lab.model.text import acts
+from grpc_lb_lab.places.local.state import StateFolder
 from grpc_lb_lab.settings import docker as engine
 
 REPO = Path(__file__).resolve().parents[2]

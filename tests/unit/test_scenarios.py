@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from grpc_lb_lab import settings
-from grpc_lb_lab.local import programs
 from grpc_lb_lab.model.scenario import Expectation
+from grpc_lb_lab.places.local import programs
 from grpc_lb_lab.settings import compare, names, scenarios
 
 REPO = Path(__file__).resolve().parents[2]

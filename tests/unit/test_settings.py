@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from grpc_lb_lab import settings
-from grpc_lb_lab.local import preflight
+from grpc_lb_lab.places.local import preflight
 from grpc_lb_lab.settings.clusters import KUBERNETES_ONLY
 
 REPO = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import http.client
 import threading
 
 import pytest
-from grpc_lb_lab.watch.page import Server
+from grpc_lb_lab.views.live.page import Server
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.events.feed import LiveFeed
 from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.run.feed import LiveFeed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,11 +17,11 @@ import play
 import pytest
 from grpc_lb_lab.cli import main
 from grpc_lb_lab.model import live_feed
-from grpc_lb_lab.report.live_view import make_view
-from grpc_lb_lab.report.render.live import render_frame
-from grpc_lb_lab.report.render.watch_page import view_json
-from grpc_lb_lab.watch.follow import Follower
-from grpc_lb_lab.watch.page import Server
+from grpc_lb_lab.views.live.follow import Follower
+from grpc_lb_lab.views.live.frame import render_frame
+from grpc_lb_lab.views.live.html import view_json
+from grpc_lb_lab.views.live.page import Server
+from grpc_lb_lab.views.live.view import make_view
 from tmux_terminal import LAB
 
 
@@ -240,6 +240,6 @@ def test_the_page_s_command_ends_on_ctrl_c(tmp_path):
 
 
 def test_watching_needs_neither_grpc_nor_ansible():
-    code = "import sys, grpc_lb_lab.watch.terminal, grpc_lb_lab.watch.commands; print('grpc' in sys.modules)"
+    code = "import sys, grpc_lb_lab.views.live.terminal, grpc_lb_lab.views.live.commands; print('grpc' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "False\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from grpc_lb_lab.model.scenario import Course
+from grpc_lb_lab.model.scenario import ScenarioPlan
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,5 @@ class Plan:
     load: Load
     targets: dict[str, str]
     dns: str = ""
-    course: Course | None = None
+    course: ScenarioPlan | None = None
     processes: dict[str, int] = field(default_factory=dict)

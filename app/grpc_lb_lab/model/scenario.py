@@ -12,8 +12,8 @@ from grpc_lb_lab.model.verdict import DistributionClass
 class PlannedEvent:
     """One thing that a scenario does, ``at_s`` seconds after the first measured call.
 
-    ``do``: a method of ``events.stage.Stage``. ``which`` replica: ``busiest`` (most calls so far), ``first`` (oldest),
-    a number (``2``: the second oldest) or ``all``. ``by``: replicas more (or fewer) than now, for ``scale``.
+    ``do``: a method of ``run.injector.FaultInjector``. ``which`` replica: ``busiest`` (most calls so far), ``first``
+    (oldest), a number (``2``: the second oldest) or ``all``. ``by``: replicas more (or fewer) than now, for ``scale``.
     ``delay_ms`` and ``code`` are for ``slow`` and ``fail``. ``for_s``: how long a fault lasts; 0: to the run's end.
     """
 
@@ -43,7 +43,7 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class Course:
+class ScenarioPlan:
     """A scenario as one strategy meets it: events at their drawn times, and what to expect (None: nothing).
 
     ``phase_s`` is when the first event happens, drawn from ``phase_from_s`` to ``phase_to_s``. A replica has its share

@@ -17,14 +17,14 @@ from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from grpc_lb_lab import fault_token
+from grpc_lb_lab.json_log import log
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2  # noqa: F401  reflection answers from the descriptors this registers
-from grpc_lb_lab.servers import others, reflection
+from grpc_lb_lab.servers import reflection, routed_services
 from grpc_lb_lab.servers.accepted import AcceptedConnections, server_ids
 from grpc_lb_lab.servers.config import EchoConfig, Identity, identify, server_options
 from grpc_lb_lab.servers.counting import Counters
 from grpc_lb_lab.servers.health import HealthServicer
-from grpc_lb_lab.servers.log import log
 from grpc_lb_lab.servers.service import SERVICE, EchoService
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 QUIET_S = 0.2
 LOOK_S = 0.02
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-ANSWERING = (SERVICE, *others.METHODS)
+ANSWERING = (SERVICE, *routed_services.METHODS)
 REFLECTED = (*ANSWERING, health.SERVICE_NAME, "grpc.channelz.v1.Channelz")
 
 
@@ -105,7 +105,7 @@ def start(config: EchoConfig, service_class: type[EchoService] = EchoService) ->
 
     set_ready(True)
     service.faults.set_ready = set_ready
-    server.add_generic_rpc_handlers((service.handler(), *others.handlers(service)))
+    server.add_generic_rpc_handlers((service.handler(), *routed_services.handlers(service)))
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     reflection.add_to(server, REFLECTED)
     channelz.add_channelz_servicer(server)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from grpc_lb_lab.servers.log import log
+from grpc_lb_lab.json_log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable

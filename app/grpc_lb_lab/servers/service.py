@@ -10,12 +10,12 @@ from google.protobuf.message import DecodeError
 
 from grpc_lb_lab import fault_token
 from grpc_lb_lab.heartbeat import Heartbeat
+from grpc_lb_lab.json_log import log
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 from grpc_lb_lab.servers import signals
 from grpc_lb_lab.servers.faults import FOR_MOST_MS, Fault, Faults
 from grpc_lb_lab.servers.handled import Handled, Method
-from grpc_lb_lab.servers.log import log
-from grpc_lb_lab.servers.others import METHODS
+from grpc_lb_lab.servers.routed_services import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.local import programs
-from grpc_lb_lab.local.addresses import RESERVED_PORTS
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.plan import Load
-from grpc_lb_lab.model.scenario import Course
+from grpc_lb_lab.model.scenario import ScenarioPlan
+from grpc_lb_lab.places.local import programs
+from grpc_lb_lab.places.local.addresses import RESERVED_PORTS
 from grpc_lb_lab.settings import clusters, expect, folders, mesh, names, scenarios, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
@@ -64,7 +64,7 @@ class Settings:
     state_dir: str
     worlds: list[str]
     notes: list[str]
-    course: Course | None = None
+    course: ScenarioPlan | None = None
     istio: mesh.Istio = field(default_factory=mesh.Istio)
 
     def facts(self) -> dict[str, Any]:
@@ -158,8 +158,8 @@ def _unfit(raw: Mapping[str, Any], entry: dict[str, Any]) -> list[str]:
     return [f"lab_expect={values.show(raw['lab_expect'])}: {problem}"] if problem else []
 
 
-def _course(scenario: dict[str, Any], strategy: dict[str, Any], seed: int) -> Course:
-    return scenarios.make_course(scenario, strategy["strategy"]["name"], seed)
+def _course(scenario: dict[str, Any], strategy: dict[str, Any], seed: int) -> ScenarioPlan:
+    return scenarios.make_scenario_plan(scenario, strategy["strategy"]["name"], seed)
 
 
 def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None, scenario: dict[str, Any]) -> Load:

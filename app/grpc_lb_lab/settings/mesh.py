@@ -22,7 +22,7 @@ MTLS = ("PERMISSIVE", "STRICT")
 PITFALLS = ("injection-off", "unnamed-port", "tcp-port", "headless-in-mesh", "ignored-field")
 PARTS = ("base", "istiod")
 
-# 1.31 only: which Kubernetes a version supports is known to the lab (kubernetes/istio.py), not to the charts.
+# 1.31 only: which Kubernetes a version supports is known to places/kubernetes/cluster/istio.py, not to the charts.
 _VERSION = values.Pattern(re.compile(r"1\.31\.[0-9]{1,2}"), f"allowed is 1.31.N, such as {VERSION}")
 _URL = re.compile(r"(https?|oci)://[^\s]{1,2000}")
 

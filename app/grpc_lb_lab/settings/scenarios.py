@@ -8,7 +8,7 @@ import random
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
+from grpc_lb_lab.model.scenario import Expectation, PlannedEvent, ScenarioPlan
 from grpc_lb_lab.settings import grammar
 from grpc_lb_lab.settings.values import RefusedError, show, unknown
 
@@ -102,7 +102,7 @@ def contradictions(data: dict[str, Any], name: str) -> Iterator[str]:
             yield f"remedies={strategy}: {unknown(strategy, sorted(data['expect']))}, those under expect"
 
 
-def make_course(scenario: dict[str, Any], strategy: str, seed: int) -> Course:
+def make_scenario_plan(scenario: dict[str, Any], strategy: str, seed: int) -> ScenarioPlan:
     """Return the course of a scenario for one strategy, with the first phase that ``seed`` draws.
 
     Of a strategy that the scenario's file does not name nothing is expected: the run is measured and not judged.
@@ -116,15 +116,15 @@ def make_course(scenario: dict[str, Any], strategy: str, seed: int) -> Course:
             f"scenario={name}: not with strategy={strategy}: {scenario['refuse'][strategy]}. Allowed: {able}"
         )
     expected = scenario["expect"].get(strategy)
-    course = Course(
+    course = ScenarioPlan(
         name=name,
         title=told["title"],
         shows=told["shows"],
         phase_s=0.0,
         events=[_event(entry) for entry in sorted(scenario["events"], key=lambda entry: float(entry["after_s"]))],
         expect=expectation(expected) if expected else None,
-        window_s=float(told.get("window_s", Course.window_s)),
-        tolerance=float(told.get("tolerance", Course.tolerance)),
+        window_s=float(told.get("window_s", ScenarioPlan.window_s)),
+        tolerance=float(told.get("tolerance", ScenarioPlan.tolerance)),
         phase_from_s=float(told["phase"]["from_s"]),
         phase_to_s=float(told["phase"]["to_s"]),
         base_delay_ms=told.get("baseDelayMs", 0),
@@ -132,7 +132,7 @@ def make_course(scenario: dict[str, Any], strategy: str, seed: int) -> Course:
     return draw_phase(course, seed)
 
 
-def draw_phase(course: Course, seed: int, repeat: int = 1) -> Course:
+def draw_phase(course: ScenarioPlan, seed: int, repeat: int = 1) -> ScenarioPlan:
     """Return the course with its events at the times of one repeat (counted from 1).
 
     The seed draws the first phase, the same for every strategy; golden-ratio steps spread the phases of further repeats
@@ -146,7 +146,7 @@ def draw_phase(course: Course, seed: int, repeat: int = 1) -> Course:
     return dataclasses.replace(course, phase_s=phase, events=events)
 
 
-def problems(scenario: dict[str, Any], course: Course, load: Load, most_replicas: int) -> Iterator[str]:
+def problems(scenario: dict[str, Any], course: ScenarioPlan, load: Load, most_replicas: int) -> Iterator[str]:
     """Tell why the course cannot be run with this load, where ``most_replicas`` is what the cluster carries."""
     needs_s, duration_s = course.phase_to_s + scenario["load"]["needs_s"], load.duration_s or 0.0
     if duration_s < needs_s:
@@ -178,7 +178,7 @@ def problems(scenario: dict[str, Any], course: Course, load: Load, most_replicas
             )
 
 
-def _replicas(course: Course, replicas: int) -> tuple[int, int]:
+def _replicas(course: ScenarioPlan, replicas: int) -> tuple[int, int]:
     """Return the least and the most replicas that there are in a course."""
     least = most = now = replicas
     for event in course.events:

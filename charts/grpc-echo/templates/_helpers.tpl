@@ -104,12 +104,12 @@ capabilities: {drop: [ALL]}
   valueFrom: {fieldRef: {fieldPath: status.podIP}}
 {{- end }}
 
-{{/* The port of a control plane; app/grpc_lb_lab/local/addresses.py has the same. */}}
+{{/* The port of a control plane; app/grpc_lb_lab/places/local/addresses.py has the same. */}}
 {{- define "grpc-echo.controlPlanePort" -}}
 {{- get (dict "lookaside" "50052" "xds" "50053") .Values.controlPlane }}
 {{- end }}
 
-{{/* Where server and client answer Prometheus; app/grpc_lb_lab/local/addresses.py has the same. */}}
+{{/* Where server and client answer Prometheus; app/grpc_lb_lab/places/local/addresses.py has the same. */}}
 {{- define "grpc-echo.metricsPort" -}}
 {{- if eq (int .Values.port) 9464 }}9465{{ else }}9464{{ end }}
 {{- end }}

@@ -12,10 +12,10 @@ import kubernetes_validate
 import pytest
 import yaml
 from grpc_lb_lab import fault_token
-from grpc_lb_lab.kubernetes.faults import SECRET
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.plan import Load, Plan
-from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
+from grpc_lb_lab.model.scenario import Expectation, PlannedEvent, ScenarioPlan
+from grpc_lb_lab.places.kubernetes.faults import SECRET
 from grpc_lb_lab.servers.faults import FOR_MOST_MS
 
 VERSIONS = ("1.34", "1.35", "1.36", "1.37")
@@ -208,7 +208,7 @@ def test_plan_is_the_same_as_a_local_one(name: str, load: Load) -> None:
 
 def test_plan_of_a_scenario_says_what_happens_when() -> None:
     events = [PlannedEvent(at_s=5.25, do="scale", by=2), PlannedEvent(at_s=9, do="slow", which="first", delay_ms=50)]
-    course = Course("scale-up", "More", "More of them.", 5.25, events, Expectation("even", "within", 6))
+    course = ScenarioPlan("scale-up", "More", "More of them.", 5.25, events, Expectation("even", "within", 6))
     plan = {**load_plan(), "scenario": "scale-up", "course": to_dict(course)}
     objects = chart_render.objects(STRATEGIES["service"], "load", plan=plan)
     rendered = json.loads(one(objects, "ConfigMap", "load-plan")["data"]["plan.json"])

@@ -10,8 +10,8 @@ import pytest
 import uvloop
 from dnslib import QTYPE, RCODE, RR, A
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
-from grpc_lb_lab.client.load import Stop
-from grpc_lb_lab.client.run import Client
+from grpc_lb_lab.load.load import Stop
+from grpc_lb_lab.load.run import Client
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.plan import Load, Plan
 from grpc_lb_lab.servers.config import EchoConfig

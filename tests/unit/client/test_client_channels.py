@@ -7,14 +7,14 @@ import json
 
 import pytest
 import uvloop
-from grpc_lb_lab.client import channels, core
+from grpc_lb_lab.load.channels import core, modes
 from grpc_lb_lab.model.errors import LabError
 
 RETRY = {"methodConfig": [{"name": [{"service": "echo.v1.EchoService"}], "timeout": "5s"}]}
 
 
 def options(plan):
-    return dict(channels.channel_options(plan))
+    return dict(modes.channel_options(plan))
 
 
 def test_pick_first_says_nothing(plan):
@@ -68,17 +68,17 @@ def test_keepalive_sets_the_timeout_that_the_transport_waits_for(plan):
     ],
 )
 def test_target(plan, target, dns, uri):
-    assert channels.target_uri(plan("echo:50051", target=target, dns=dns)) == uri
+    assert modes.target_uri(plan("echo:50051", target=target, dns=dns)) == uri
 
 
 def test_unknown_mode_names_the_known_ones(plan):
     with pytest.raises(LabError, match="pick_first, round_robin"):
-        channels.mode_of(plan(channel="least_request"))
+        modes.mode_of(plan(channel="least_request"))
 
 
 def test_target_that_the_plan_does_not_have(plan):
     with pytest.raises(LabError, match=r"'sidecar'.*headless"):
-        channels.target_address(plan(target="sidecar", targets={"headless": "echo:1"}))
+        modes.target_address(plan(target="sidecar", targets={"headless": "echo:1"}))
 
 
 def test_a_channel_to_as_many_replicas_as_there_may_be_still_names_its_policy(plan):
@@ -86,7 +86,7 @@ def test_a_channel_to_as_many_replicas_as_there_may_be_still_names_its_policy(pl
     addresses = ",".join(f"127.98.9.{number}:1" for number in range(1, 201))
 
     async def main():
-        asked = channels.channel_options(plan(channel="round_robin"))
+        asked = modes.channel_options(plan(channel="round_robin"))
         channel, channelz_id = core.open_channel(f"ipv4:{addresses}", asked)
         async with channel:
             channel.get_state(try_to_connect=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from grpc_lb_lab.client import control_planes, lookaside
+from grpc_lb_lab.load.channels import control_planes, lookaside
 from grpc_lb_lab.model.errors import LabError
 
 NOBODY = "127.98.4.1:1"
@@ -25,7 +25,7 @@ def test_no_xds_control_plane(plan, run, monkeypatch):
 
 @pytest.mark.parametrize(("channel", "word"), [("xds", "no address"), ("pool", "no address")])
 def test_a_name_that_nobody_knows(channel, word, plan, run, name_server, monkeypatch):
-    monkeypatch.setattr("grpc_lb_lab.client.pool.START_LIMIT_S", 0.2)
+    monkeypatch.setattr("grpc_lb_lab.load.channels.pool.START_LIMIT_S", 0.2)
     target = "xds" if channel == "xds" else "headless"
     with pytest.raises(LabError, match=f"{word}.*nobody does not resolve"):
         run(plan("nobody:1", channel, target, dns=name_server({})))

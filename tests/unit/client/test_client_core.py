@@ -6,8 +6,8 @@ import asyncio
 
 import grpc
 import uvloop
-from grpc_lb_lab.client import core
-from grpc_lb_lab.client.replies import read_reply
+from grpc_lb_lab.load.channels import core
+from grpc_lb_lab.load.record.replies import read_reply
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 
 METHOD = "/echo.v1.EchoService/Echo"

@@ -9,9 +9,9 @@ import urllib.request
 
 import pytest
 import uvloop
-from grpc_lb_lab.client.exporter import connection_states
-from grpc_lb_lab.client.load import Stop
-from grpc_lb_lab.client.run import Client
+from grpc_lb_lab.load.exporter import connection_states
+from grpc_lb_lab.load.load import Stop
+from grpc_lb_lab.load.run import Client
 from grpc_lb_lab.metrics import TIMEOUT_HEADER
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -112,7 +112,7 @@ def test_a_taken_port_is_a_note(wish):
 def test_what_is_behind_a_proxy_is_known_by_the_proxys_address():
     class Channel:
         def look(self):
-            from grpc_lb_lab.client.core import Look
+            from grpc_lb_lab.load.channels.core import Look
 
             return Look("READY", {1: ("ipv4:127.77.2.1:15001", "READY"), 2: ("ipv4:127.77.1.1:50051", "IDLE")}, ())
 

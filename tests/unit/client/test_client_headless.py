@@ -15,8 +15,8 @@ import pytest
 import uvloop
 import yaml
 from grpc_health.v1 import health_pb2
-from grpc_lb_lab.client import channels
-from grpc_lb_lab.client.turns import METHOD
+from grpc_lb_lab.load.call_schedule import METHOD
+from grpc_lb_lab.load.channels import modes
 from grpc_lb_lab.servers.service import EchoService
 
 REPO = Path(__file__).resolve().parents[3]
@@ -65,7 +65,7 @@ def test_without_the_retry_policy_the_same_calls_fail(headless, run):
 
 
 def test_a_replica_that_is_not_serving_gets_no_call(headless, run, monkeypatch):
-    monkeypatch.setattr("grpc_lb_lab.client.warmup.LIMIT_S", 1.0)
+    monkeypatch.setattr("grpc_lb_lab.load.warmup.LIMIT_S", 1.0)
     servers, plan = headless(3, requests=30)
     servers[1].health.set("", NOT_SERVING)
     assert {backend.uid: backend.requests for backend in run(plan).backends} == {"uid-0": 15, "uid-2": 15}
@@ -102,7 +102,7 @@ def test_keepalive_finds_a_hung_replica_and_nothing_else_does(hung, plan, keepal
     settings = plan(address, "pick_first", client=client, dns="")
 
     async def main():
-        channel = channels.GrpcChannel(0, f"ipv4:{address}", channels.channel_options(settings), False)
+        channel = modes.GrpcChannel(0, f"ipv4:{address}", modes.channel_options(settings), False)
         call = channel.caller(METHOD, (), 5.0)
         reply, _ = await call(b"")
         assert reply is not None

@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from grpc_lb_lab.client import channels, control_planes, edge_counters, istio, istio_agent, shared_proxies
+from grpc_lb_lab.load.channels import control_planes, modes
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.observe import edge_counters, istio, istio_agent, shared_proxies
 
 CLUSTER = "outbound|50051||echo.lab.svc.cluster.local"
 HTTP = {istio.HTTP_OPTIONS: {"explicit_http_config": {"http2_protocol_options": {}}}}
@@ -194,7 +195,7 @@ def test_a_mesh_without_an_agent_is_told(monkeypatch):
     asked.strategy["client"]["channel"] = "xds"
 
     async def start() -> None:
-        await channels.mode_of(asked)(asked, 0).start()
+        await modes.mode_of(asked)(asked, 0).start()
 
     with pytest.raises(LabError, match="Istio's agent is not beside this client"):
         asyncio.run(start())

@@ -14,13 +14,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from grpc_lb_lab.client import commands, proxies
-from grpc_lb_lab.client.names import resolve
-from grpc_lb_lab.client.stats import ask_all, ask_server
-from grpc_lb_lab.client.ticker import Ticker
+from grpc_lb_lab.load import commands
+from grpc_lb_lab.load.ticker import Ticker
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import LabError, UsageError
 from grpc_lb_lab.model.result import ClientResult
+from grpc_lb_lab.observe import proxies
+from grpc_lb_lab.observe.names import resolve
+from grpc_lb_lab.observe.stats import ask_all, ask_server
 
 
 def test_more_addresses_than_a_udp_answer_holds(name_server):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from grpc_lb_lab.client.pacing import Pace, closed_loop, open_loop, pace_of, share
+from grpc_lb_lab.load.pacing import Pace, closed_loop, open_loop, pace_of, share
 from grpc_lb_lab.model.plan import Load
 
 

@@ -9,10 +9,10 @@ from collections import Counter
 import grpc
 import pytest
 import uvloop
-from grpc_lb_lab.client import pool as pool_module
-from grpc_lb_lab.client.pool import PoolChannel
-from grpc_lb_lab.client.replies import read_reply
-from grpc_lb_lab.client.turns import METHOD
+from grpc_lb_lab.load.call_schedule import METHOD
+from grpc_lb_lab.load.channels import pool as pool_module
+from grpc_lb_lab.load.channels.pool import PoolChannel
+from grpc_lb_lab.load.record.replies import read_reply
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.servers.config import EchoConfig
 from grpc_lb_lab.servers.echo import start

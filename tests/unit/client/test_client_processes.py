@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from grpc_lb_lab.client.processes import between, cpu_of
+from grpc_lb_lab.observe.processes import between, cpu_of
 
 # Works for the seconds given, says so, then waits for its input to end.
 WORK = "import sys, time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"

@@ -6,10 +6,10 @@ import pickle
 import random
 
 import pytest
-from grpc_lb_lab.client import recorder as recorder_module
-from grpc_lb_lab.client.histogram import FastHistogram
-from grpc_lb_lab.client.recorder import Recorder
-from grpc_lb_lab.client.timeline import MOST_BUCKETS, Timeline
+from grpc_lb_lab.load.record import recorder as recorder_module
+from grpc_lb_lab.load.record.histogram import FastHistogram
+from grpc_lb_lab.load.record.recorder import Recorder
+from grpc_lb_lab.load.record.timeline import MOST_BUCKETS, Timeline
 from grpc_lb_lab.model import latency
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 

@@ -7,9 +7,9 @@ import time
 
 import grpc
 import pytest
-from grpc_lb_lab.client import load, warmup, watch
-from grpc_lb_lab.client.pacing import Pace
-from grpc_lb_lab.client.watch import hopeless
+from grpc_lb_lab.load import load, stall_guard, warmup
+from grpc_lb_lab.load.pacing import Pace
+from grpc_lb_lab.load.stall_guard import hopeless
 from grpc_lb_lab.model import latency
 from grpc_lb_lab.servers.service import SERVICE, EchoService
 
@@ -162,8 +162,8 @@ def test_stop_of_an_open_loop_keeps_what_was_measured(replicas, gated, plan, run
 
 
 def test_hanging_server_ends_the_run(monkeypatch, replicas, gated, plan, run):
-    monkeypatch.setattr(watch, "GIVE_UP_S", 0.3)
-    monkeypatch.setattr(watch, "EVERY_S", 0.1)
+    monkeypatch.setattr(stall_guard, "GIVE_UP_S", 0.3)
+    monkeypatch.setattr(stall_guard, "EVERY_S", 0.1)
     (server,) = replicas(1, gated)
     result = run(plan(address(server), requests=1000, deadline_s=0.1))
     check_sums(result)

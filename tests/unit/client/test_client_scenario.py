@@ -12,24 +12,28 @@ import time
 
 import pytest
 import uvloop
-from grpc_lb_lab.client import channels, names, watch
-from grpc_lb_lab.client.connections import ConnectionLog
-from grpc_lb_lab.client.dns_watch import ANSWERS_KEPT, DnsWatch
-from grpc_lb_lab.client.histogram import FastHistogram, encode_counts, percentile_ms
-from grpc_lb_lab.client.latency_slots import MOST_SLOTS
-from grpc_lb_lab.client.live import EVERY_S, LiveWriter
-from grpc_lb_lab.client.load import Stop
-from grpc_lb_lab.client.recorder import FAILURES_KEPT, Recorder
-from grpc_lb_lab.client.run import Client
+from grpc_lb_lab.load import stall_guard
+from grpc_lb_lab.load.channels import modes
+from grpc_lb_lab.load.channels.connections import ConnectionLog
+from grpc_lb_lab.load.live import EVERY_S, LiveWriter
+from grpc_lb_lab.load.load import Stop
+from grpc_lb_lab.load.record.histogram import FastHistogram, encode_counts, percentile_ms
+from grpc_lb_lab.load.record.latency_slots import MOST_SLOTS
+from grpc_lb_lab.load.record.recorder import FAILURES_KEPT, Recorder
+from grpc_lb_lab.load.run import Client
 from grpc_lb_lab.model import latency, live_feed
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.result import ClientResult
-from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
+from grpc_lb_lab.model.scenario import Expectation, PlannedEvent, ScenarioPlan
+from grpc_lb_lab.observe import names
+from grpc_lb_lab.observe.dns_watch import ANSWERS_KEPT, DnsWatch
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
-from grpc_lb_lab.report.live_state import LiveState
+from grpc_lb_lab.views.live.state import LiveState
 
 EPOCH = 1_800_000_000.0
-COURSE = Course("hang", "A pod hangs", "", 0.2, [PlannedEvent(0.2, "stop", "first", for_s=1)], Expectation("even"))
+COURSE = ScenarioPlan(
+    "hang", "A pod hangs", "", 0.2, [PlannedEvent(0.2, "stop", "first", for_s=1)], Expectation("even")
+)
 
 
 def reply(uid="uid-0", pod="echo-0"):
@@ -115,7 +119,7 @@ def test_connections_have_the_times_of_the_samples_that_show_them(replicas, plan
     (server,) = replicas(1)
 
     async def main():
-        (channel,) = channels.open_channels(plan(f"127.98.1.1:{server.port}"))
+        (channel,) = modes.open_channels(plan(f"127.98.1.1:{server.port}"))
         await channel.start()
         log = ConnectionLog([channel])
         try:
@@ -202,7 +206,7 @@ def ask(*said):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr("grpc_lb_lab.client.dns_watch.EVERY_S", 0)
+    monkeypatch.setattr("grpc_lb_lab.observe.dns_watch.EVERY_S", 0)
 
 
 def test_only_changes_of_an_answer_are_kept(at_once):
@@ -232,8 +236,8 @@ def test_a_name_without_address_is_told_from_a_silent_server(name_server):
 
 
 def test_nobody_gives_up_within_an_outage(monkeypatch, replicas, gated, plan, run):
-    monkeypatch.setattr(watch, "GIVE_UP_S", 0.3)
-    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(stall_guard, "GIVE_UP_S", 0.3)
+    monkeypatch.setattr(stall_guard, "LOOK_EVERY_S", 0.1)
     (server,) = replicas(1, gated)
     wish = dataclasses.replace(plan(f"127.98.1.1:{server.port}", requests=1000, deadline_s=0.1), course=COURSE)
     result = run(wish)

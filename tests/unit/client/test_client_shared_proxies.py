@@ -7,8 +7,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from grpc_lb_lab.client import edge_counters, meeting, proxies, shared_proxies
+from grpc_lb_lab.load import start_barrier
 from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.observe import edge_counters, proxies, shared_proxies
 
 NGINX = "Active connections: 1 \nserver accepts handled requests\n 7 7 1021 \nReading: 0 Writing: 1 Waiting: 0 \n"
 HAPROXY = """# pxname,svname,stot,lbtot,connect,reuse,wretr,wredis,econ,eresp,status,
@@ -126,10 +127,10 @@ def test_clients_wait_for_one_another(tmp_path):
         async def later() -> str:
             await asyncio.sleep(0.05)
             arrived.append("late")
-            return await meeting.meet(tmp_path, 1, 2, lambda: False)
+            return await start_barrier.meet(tmp_path, 1, 2, lambda: False)
 
         arrived: list[str] = []
-        notes = await asyncio.gather(meeting.meet(tmp_path, 0, 2, lambda: bool(0)), later())
+        notes = await asyncio.gather(start_barrier.meet(tmp_path, 0, 2, lambda: bool(0)), later())
         assert arrived == ["late"]
         return notes
 
@@ -137,6 +138,6 @@ def test_clients_wait_for_one_another(tmp_path):
 
 
 def test_a_client_that_never_comes_is_noted(tmp_path):
-    note = asyncio.run(meeting.meet(tmp_path, 0, 3, lambda: False, limit_s=0.05))
+    note = asyncio.run(start_barrier.meet(tmp_path, 0, 3, lambda: False, limit_s=0.05))
     assert "only 1 of 3 clients were warm" in note
-    assert asyncio.run(meeting.meet(tmp_path, 0, 3, lambda: True)) == ""
+    assert asyncio.run(start_barrier.meet(tmp_path, 0, 3, lambda: True)) == ""

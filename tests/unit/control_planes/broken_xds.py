@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from envoy.config.core.v3 import address_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2
 from envoy.type.matcher.v3 import regex_pb2
-from grpc_lb_lab.servers.control_plane import serve_control_plane
-from grpc_lb_lab.servers.endpoints.file import FileSource, FileWatcher
-from grpc_lb_lab.servers.xds import resources, server
-from grpc_lb_lab.servers.xds.catalog import Catalog
-from grpc_lb_lab.servers.xds.kinds import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SHORT
+from grpc_lb_lab.control_planes.base import serve_control_plane
+from grpc_lb_lab.control_planes.endpoints.file import FileSource, FileWatcher
+from grpc_lb_lab.control_planes.xds import resources, server
+from grpc_lb_lab.control_planes.xds.catalog import Catalog
+from grpc_lb_lab.control_planes.xds.kinds import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SHORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpc_lb_lab.servers.xds.kinds import Node
+    from grpc_lb_lab.control_planes.xds.kinds import Node
 
 TYPES_BY_SHORT = {short: url for url, short in SHORT.items()}
 

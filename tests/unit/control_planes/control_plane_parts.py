@@ -116,7 +116,7 @@ class Planes:
     def start(self, kind: str) -> Plane:
         address = f"127.78.9.200:{free_port('127.78.9.200')}"
         main = (
-            "import argparse, sys; from grpc_lb_lab.servers.control_plane_commands import add_parsers;"
+            "import argparse, sys; from grpc_lb_lab.control_planes.commands import add_parsers;"
             "p = argparse.ArgumentParser(); add_parsers(p.add_subparsers()); a = p.parse_args(); sys.exit(a.handler(a))"
         )
         command = [sys.executable, "-c", main, kind, "--listen", address, "--endpoints-file", str(self.file)]

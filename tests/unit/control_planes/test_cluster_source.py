@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from control_plane_parts import wait_until
 from fake_api_server import ADDRESS, ApiServer, piece
+from grpc_lb_lab.control_planes.endpoints.backoff import Backoff
+from grpc_lb_lab.control_planes.endpoints.cluster import ClusterSource, cluster_configuration
+from grpc_lb_lab.control_planes.endpoints.slices import merge
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.servers.endpoints.backoff import Backoff
-from grpc_lb_lab.servers.endpoints.cluster import ClusterSource, cluster_configuration
-from grpc_lb_lab.servers.endpoints.slices import merge
 from kubernetes import client
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import grpc
 import pytest
 from control_plane_parts import LOCAL, Backends, Plane, Planes, free_port, wait_until
 from grpc_health.v1 import health_pb2
-from grpc_lb_lab.client import core
-from grpc_lb_lab.client.generation import Generation
-from grpc_lb_lab.client.lookaside import LookasideChannel
+from grpc_lb_lab.load.channels import core
+from grpc_lb_lab.load.channels.generation import Generation
+from grpc_lb_lab.load.channels.lookaside import LookasideChannel
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 from grpc_lb_lab.pb.lookaside.v1 import lookaside_pb2, lookaside_pb2_grpc

@@ -11,15 +11,15 @@ from broken_xds import BrokenCatalog
 from control_plane_parts import wait_until
 from envoy.service.discovery.v3 import discovery_pb2
 from google.rpc import status_pb2
+from grpc_lb_lab.control_planes import lookaside
+from grpc_lb_lab.control_planes.commands import add_parsers
+from grpc_lb_lab.control_planes.endpoints.backoff import Backoff
+from grpc_lb_lab.control_planes.endpoints.file import FileSource, parse
+from grpc_lb_lab.control_planes.endpoints.model import Endpoint, Endpoints
+from grpc_lb_lab.control_planes.xds.catalog import Catalog
+from grpc_lb_lab.control_planes.xds.kinds import CLUSTER, ENDPOINTS, LISTENER, ROUTES
+from grpc_lb_lab.control_planes.xds.stream import Stream
 from grpc_lb_lab.model.errors import LabError, UsageError
-from grpc_lb_lab.servers import lookaside
-from grpc_lb_lab.servers.control_plane_commands import add_parsers
-from grpc_lb_lab.servers.endpoints.backoff import Backoff
-from grpc_lb_lab.servers.endpoints.file import FileSource, parse
-from grpc_lb_lab.servers.endpoints.model import Endpoint, Endpoints
-from grpc_lb_lab.servers.xds.catalog import Catalog
-from grpc_lb_lab.servers.xds.kinds import CLUSTER, ENDPOINTS, LISTENER, ROUTES
-from grpc_lb_lab.servers.xds.stream import Stream
 
 
 def catalog(**services: list[str]) -> Catalog:
@@ -131,7 +131,7 @@ def test_unknown_type_is_never_answered() -> None:
 def test_file_is_followed_and_nonsense_in_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Not capfd: what another thread writes while it is being read is lost.
     told: list[str] = []
-    monkeypatch.setattr("grpc_lb_lab.servers.endpoints.file.log", lambda event, **_: told.append(event))
+    monkeypatch.setattr("grpc_lb_lab.control_planes.endpoints.file.log", lambda event, **_: told.append(event))
     file = tmp_path / "endpoints.json"
     source = FileSource(file, every_s=0.01)
     woken: list[int] = []

@@ -8,7 +8,7 @@ import time
 import grpc
 from control_plane_parts import LOCAL, Backends, Caller, Plane, Planes, wait_until
 from envoy.service.status.v3 import csds_pb2, csds_pb2_grpc
-from grpc_lb_lab.client.xds_bootstrap import xds_bootstrap
+from grpc_lb_lab.load.channels.xds_bootstrap import xds_bootstrap
 
 ACKED, NACKED = 3, 4
 

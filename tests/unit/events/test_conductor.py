@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
-from grpc_lb_lab.events import conductor as conductor_module
-from grpc_lb_lab.events.conductor import Conductor, choose
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Replica
-from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
+from grpc_lb_lab.model.scenario import Expectation, PlannedEvent, ScenarioPlan
+from grpc_lb_lab.run import scenario_runner as conductor_module
+from grpc_lb_lab.run.scenario_runner import ScenarioRunner, choose
 
 THREE = [Replica(f"echo-{letter}", f"uid-{letter}", f"10.0.0.{number}") for number, letter in enumerate("abc", 1)]
 
@@ -60,8 +60,10 @@ class Paper:
         return [(name, arguments) for _, name, arguments in self.orders]
 
 
-def course(*events: PlannedEvent, base_delay_ms: int = 0) -> Course:
-    return Course("test", "T", "S", events[0].at_s, list(events), Expectation("even"), base_delay_ms=base_delay_ms)
+def course(*events: PlannedEvent, base_delay_ms: int = 0) -> ScenarioPlan:
+    return ScenarioPlan(
+        "test", "T", "S", events[0].at_s, list(events), Expectation("even"), base_delay_ms=base_delay_ms
+    )
 
 
 def play(stage: Paper, *events: PlannedEvent, duration_s: float = 1.0, calls=None) -> list[tuple]:
@@ -72,7 +74,7 @@ def play(stage: Paper, *events: PlannedEvent, duration_s: float = 1.0, calls=Non
         said.append((Clock.now - began, kind, detail, replica))
         stage.history.append(kind)
 
-    conductor = Conductor(course(*events), duration_s, stage, log, lambda: calls or {})
+    conductor = ScenarioRunner(course(*events), duration_s, stage, log, lambda: calls or {})
     asyncio.run(conductor.run(began))
     return said
 
@@ -130,9 +132,9 @@ def test_the_end_of_a_fault_is_told_when_it_comes():
 
 def test_all_replicas_can_have_a_delay_before_the_first_call():
     stage = Paper()
-    asyncio.run(Conductor(course(PlannedEvent(1, "restart")), 30, stage, lambda *_: None, dict).prepare())
+    asyncio.run(ScenarioRunner(course(PlannedEvent(1, "restart")), 30, stage, lambda *_: None, dict).prepare())
     assert stage.told() == []
-    conductor = Conductor(course(PlannedEvent(1, "restart"), base_delay_ms=5), 30, stage, lambda *_: None, dict)
+    conductor = ScenarioRunner(course(PlannedEvent(1, "restart"), base_delay_ms=5), 30, stage, lambda *_: None, dict)
     asyncio.run(conductor.prepare())
     assert stage.told() == [("slow", (replica.pod, 5, 40.0)) for replica in THREE]
 

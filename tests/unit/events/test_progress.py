@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from grpc_lb_lab.events.progress import Progress
 from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.run.progress import Progress
 
 
 def line(i: int, start: float, **per: int) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from grpc_lb_lab.events.telling import Telling
 from grpc_lb_lab.model.plan import Load
+from grpc_lb_lab.run.telling import Telling
 
 
 def told(asked: Load, seen: list[tuple[float, int]], end: int) -> list[str]:

@@ -8,10 +8,10 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grpc_lb_lab.kubernetes import gateway
-from grpc_lb_lab.kubernetes.programs import Done
-from grpc_lb_lab.kubernetes.run import used
 from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.places.kubernetes import gateway
+from grpc_lb_lab.places.kubernetes.cluster.programs import Done
+from grpc_lb_lab.places.kubernetes.run import used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from grpc_lb_lab.kubernetes import helm
+from grpc_lb_lab.places.kubernetes.cluster import helm
 
 UNSUPPORTED = (
     'Error: INSTALLATION FAILED: INSTALLATION FAILED: chart "x" needs kubeVersion >=9.0.0 which is incompatible'

@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grpc_lb_lab.kubernetes import istio, namespace
-from grpc_lb_lab.kubernetes.programs import Kubectl
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.places.kubernetes import namespace
+from grpc_lb_lab.places.kubernetes.cluster import istio
+from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from grpc_lb_lab.kubernetes import kind
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.places.kubernetes.cluster import kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

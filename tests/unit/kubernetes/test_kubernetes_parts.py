@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from grpc_lb_lab import cli
-from grpc_lb_lab.kubernetes import collect, image, namespace, tools, used
-from grpc_lb_lab.kubernetes.programs import Kubectl, ProgramError, attempt, stream
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.places.kubernetes import collect, install_state, namespace
+from grpc_lb_lab.places.kubernetes.cluster import image, tools
+from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl, ProgramError, attempt, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,12 @@ def test_kubectl_is_bound_to_its_place(program: Program, calls: Calls) -> None:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> image.Recipe:
-    for path in ("app/Dockerfile", "requirements/image.txt", "app/grpc_lb_lab/cli.py", "app/grpc_lb_lab/local/load.py"):
+    for path in (
+        "app/Dockerfile",
+        "requirements/image.txt",
+        "app/grpc_lb_lab/cli.py",
+        "app/grpc_lb_lab/places/local/load/load.py",
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPO / path, tmp_path / path)
     return image.Recipe(tmp_path, tmp_path / ".lab", "python:3.13-slim")
@@ -76,7 +82,7 @@ def test_the_tag_follows_the_content(recipe: image.Recipe, path: str) -> None:
 
 def test_the_tag_ignores_what_is_not_in_the_image(recipe: image.Recipe) -> None:
     before = recipe.reference
-    (recipe.package / "local" / "load.py").write_text("changed", encoding="utf-8")
+    (recipe.package / "places" / "local" / "load" / "load.py").write_text("changed", encoding="utf-8")
     (recipe.package / "__pycache__").mkdir()
     (recipe.package / "__pycache__" / "cli.cpython-313.pyc").write_bytes(b"compiled")
     assert recipe.reference == before
@@ -121,7 +127,9 @@ def test_what_the_image_holds_needs_nothing_else_of_the_lab(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("path", ["report/style.css", "report/cause.py", "local/load.py", "watch/page.py"])
+@pytest.mark.parametrize(
+    "path", ["views/templates/style.css", "judge/cause.py", "places/local/load/load.py", "views/live/page.py"]
+)
 def test_what_no_pod_runs_makes_no_new_image(recipe: image.Recipe, path: str) -> None:
     before = recipe.reference
     (recipe.package / path).parent.mkdir(parents=True, exist_ok=True)
@@ -324,13 +332,13 @@ def test_a_program_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_the_chart_digest_follows_images_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(used.CHART, tmp_path / "chart")
-    monkeypatch.setattr(used, "CHART", tmp_path / "chart")
-    before = used.chart_digest(["a", "b"])
-    assert used.chart_digest(["a", "b"]) == before
-    assert used.chart_digest(["a", "c"]) != before
+    shutil.copytree(install_state.CHART, tmp_path / "chart")
+    monkeypatch.setattr(install_state, "CHART", tmp_path / "chart")
+    before = install_state.chart_digest(["a", "b"])
+    assert install_state.chart_digest(["a", "b"]) == before
+    assert install_state.chart_digest(["a", "c"]) != before
     (tmp_path / "chart" / "templates" / "service.yaml").write_text("", encoding="utf-8")
-    assert used.chart_digest(["a", "b"]) != before
+    assert install_state.chart_digest(["a", "b"]) != before
 
 
 def test_what_is_not_to_be_had_leaves_a_reason(program: Program, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from grpc_lb_lab import cli
-from grpc_lb_lab.kubernetes import kind, kubeconfig, namespace, used
-from grpc_lb_lab.kubernetes.programs import Kubectl
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.own.marks import MARK
+from grpc_lb_lab.places.kubernetes import install_state, namespace
+from grpc_lb_lab.places.kubernetes.cluster import kind, kubeconfig
+from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,11 +215,13 @@ def lab(command: str, state: Path, config: Path, *more: str, context: str = "a",
 WISH = ("--strategy=envoy", "--images", "lab:1")
 
 
-def remember(state: Path, config: Path, *contexts: str, space: str = "ns", uid: str = "") -> list[used.Place]:
+def remember(state: Path, config: Path, *contexts: str, space: str = "ns", uid: str = "") -> list[install_state.Place]:
     for context in contexts:
         target = kubeconfig.find(str(config), context)
-        used.remember(state, used.Place(space, str(config), context, target.server, target.authority, uid))
-    return used.remembered(state)
+        install_state.remember(
+            state, install_state.Place(space, str(config), context, target.server, target.authority, uid)
+        )
+    return install_state.remembered(state)
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -266,8 +269,8 @@ def test_a_run_is_remembered_before_it_makes_something(
     words = ["kubernetes", "prepare", "--state=state", "--namespace=ns", *WISH]
     assert cli.main(words) == 0
     authority = kubeconfig.find().authority
-    assert used.remembered(tmp_path / "state") == [
-        used.Place("ns", str(config), "a", "https://a:6443", authority, "u1"),
+    assert install_state.remembered(tmp_path / "state") == [
+        install_state.Place("ns", str(config), "a", "https://a:6443", authority, "u1"),
     ]
 
 
@@ -320,7 +323,7 @@ def test_a_place_that_is_gone_does_not_keep_the_others(
     cluster(program, releases=OURS, spaces=("ns",))
     assert lab("reset", state, config) == 4
     assert [call.split("--kube-context=")[1].split()[0] for call in uninstalled(calls)] == ["a", "b"]
-    assert used.remembered(state) == [gone]
+    assert install_state.remembered(state) == [gone]
     error = capsys.readouterr().err.partition("lb-lab: error: ")[2].splitlines()
     assert error[0] == "what the lab installed in 1 place could not be removed:"
     assert error[1].startswith("- namespace ns of context gone: the cluster of context gone (https://gone:6443) does")
@@ -328,7 +331,7 @@ def test_a_place_that_is_gone_does_not_keep_the_others(
     assert error[3] == "playbooks/reset.yml -e world_existing_forget=true"
     assert lab("reset", state, config, "--forget") == 0
     assert "forgotten: the cluster of context gone (https://gone:6443) does not answer" in capsys.readouterr().err
-    assert used.remembered(state) == []
+    assert install_state.remembered(state) == []
 
 
 def test_a_context_that_went_does_not_keep_the_others(
@@ -346,7 +349,7 @@ def test_a_context_that_went_does_not_keep_the_others(
     assert f"- namespace ns of context z: the kubeconfig {other} does not exist\n" in error
     assert f"- namespace ns of context b: the kubeconfig {config} has no context b. It has a\n" in error
     assert len(uninstalled(calls)) == 1
-    assert [place.context for place in used.remembered(state)] == ["z", "b"]
+    assert [place.context for place in install_state.remembered(state)] == ["z", "b"]
 
 
 @pytest.mark.parametrize("uids", [("", ""), ("u1", ""), ("u1", "u2")])
@@ -366,7 +369,7 @@ def test_nothing_is_removed_in_another_cluster_of_the_same_context(
     assert lab("reset", state, config) == 4
     assert "the context a leads to another cluster now (https://a:6443)" in capsys.readouterr().err
     assert made(calls) == []
-    assert used.remembered(state) == before
+    assert install_state.remembered(state) == before
 
 
 def test_a_cluster_is_known_again_though_its_address_changed(
@@ -378,7 +381,7 @@ def test_a_cluster_is_known_again_though_its_address_changed(
     cluster(program, releases=OURS, spaces=("ns",), uid="u1")
     assert lab("reset", state, config) == 0
     assert len(uninstalled(calls)) == 1
-    assert used.remembered(state) == []
+    assert install_state.remembered(state) == []
 
 
 def test_a_foreign_release_means_that_there_is_nothing_of_the_labs(
@@ -389,7 +392,7 @@ def test_a_foreign_release_means_that_there_is_nothing_of_the_labs(
     cluster(program, releases={"echo": "their-echo-3.0.0"}, spaces=("ns",), mine=False)
     assert lab("reset", state, config) == 0
     assert made(calls) == []
-    assert used.remembered(state) == []
+    assert install_state.remembered(state) == []
 
 
 def test_a_namespace_of_the_labs_stays_for_a_release_of_somebody_else(
@@ -410,7 +413,7 @@ def test_here_means_here_only(program: Program, calls: Calls, config: Path, tmp_
     assert lab("reset", state, config, "--here", space="x") == 0
     assert [call.split()[-3] for call in calls() if " delete namespace " in call] == ["x"]
     assert not any("--context=b" in call or "--context=gone" in call for call in calls())
-    left = [(place.context, place.namespace) for place in used.remembered(state)]
+    left = [(place.context, place.namespace) for place in install_state.remembered(state)]
     assert left == [("a", "ns"), ("b", "ns"), ("gone", "x")]
 
 
@@ -440,7 +443,7 @@ def test_a_deleted_kind_cluster_is_looked_for_no_more(
     )
     program("kind", f'[ "$1 $2" != "get kubeconfig" ] || cat {own}')
     assert kind.KindCluster("lab", state).down() is True
-    assert [place.context for place in used.remembered(state)] == ["b"]
+    assert [place.context for place in install_state.remembered(state)] == ["b"]
 
 
 def test_notes_of_an_older_lab_are_read(program: Program, calls: Calls, config: Path, tmp_path: Path) -> None:
@@ -449,7 +452,7 @@ def test_notes_of_an_older_lab_are_read(program: Program, calls: Calls, config: 
     cluster(program, releases=OURS, spaces=("ns",))
     assert lab("reset", tmp_path, config) == 0
     assert len(uninstalled(calls)) == 1
-    assert used.remembered(tmp_path) == []
+    assert install_state.remembered(tmp_path) == []
 
 
 @pytest.mark.parametrize("text", ["{", "3", "[3]", '[{"a": 1}]', "\udcff"])
@@ -457,14 +460,14 @@ def test_notes_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path, text: 
     path = tmp_path / "kubernetes.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(LabError, match="where the lab notes in which clusters it installed something, cannot be read"):
-        used.remembered(tmp_path)
+        install_state.remembered(tmp_path)
 
 
 def test_places_are_remembered_once_and_forgotten(tmp_path: Path) -> None:
-    here, there = used.Place("a", "", "c"), used.Place("b", "file", "c")
+    here, there = install_state.Place("a", "", "c"), install_state.Place("b", "file", "c")
     for place in (here, there, here):
-        used.remember(tmp_path, place)
-    assert used.remembered(tmp_path) == [here, there]
-    used.forget(tmp_path, here)
-    used.forget(tmp_path, there)
+        install_state.remember(tmp_path, place)
+    assert install_state.remembered(tmp_path) == [here, there]
+    install_state.forget(tmp_path, here)
+    install_state.forget(tmp_path, there)
     assert [path.name for path in tmp_path.iterdir()] == [MARK]

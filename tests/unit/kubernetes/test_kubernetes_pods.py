@@ -7,12 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grpc_lb_lab.kubernetes import load, pods, rollout
-from grpc_lb_lab.kubernetes.programs import Done, Kubectl
-from grpc_lb_lab.kubernetes.run import with_newcomers
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Replica
 from grpc_lb_lab.model.plan import Load
+from grpc_lb_lab.places.kubernetes import load, pods, rollout
+from grpc_lb_lab.places.kubernetes.cluster.programs import Done, Kubectl
+from grpc_lb_lab.places.kubernetes.run import with_newcomers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,23 +9,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grpc_lb_lab.kubernetes import faults, load, stage
-from grpc_lb_lab.kubernetes.clocks import Clocks
-from grpc_lb_lab.kubernetes.namespace import DIGEST
-from grpc_lb_lab.kubernetes.programs import Kubectl
-from grpc_lb_lab.kubernetes.stage import KubernetesStage
-from grpc_lb_lab.kubernetes.witness import SERVICE, Witness
 from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Event
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
+from grpc_lb_lab.places.kubernetes import faults, injector, load
+from grpc_lb_lab.places.kubernetes.clocks import Clocks
+from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
+from grpc_lb_lab.places.kubernetes.injector import KubernetesInjector
+from grpc_lb_lab.places.kubernetes.namespace import DIGEST
+from grpc_lb_lab.places.kubernetes.replica_watcher import SERVICE, ReplicaWatcher
 from grpc_lb_lab.servers import echo
 from grpc_lb_lab.servers.config import EchoConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from grpc_lb_lab.kubernetes.pods import Pod
+    from grpc_lb_lab.places.kubernetes.pods import Pod
 
 
 def make(name: str, ip: str = "", *, ready: bool = False, **more: Any) -> Pod:
@@ -64,7 +64,7 @@ class Told:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.ready: list[list[str]] = []
-        self.witness = Witness(
+        self.witness = ReplicaWatcher(
             Kubectl("ns"), [make("e-1", "10.0.0.1", ready=True)], tell=self.events.append, ready=self.ready.append
         )
 
@@ -148,7 +148,7 @@ def test_the_watches_begin_with_what_is_there_and_are_asked_for_again(
     esac"""
     program("kubectl", script)
     events: list[Event] = []
-    witness = Witness(Kubectl("ns"), [], tell=events.append)
+    witness = ReplicaWatcher(Kubectl("ns"), [], tell=events.append)
     witness.start()
     try:
         wait_for(lambda: sum("get pods" in call for call in calls()) >= 2)
@@ -174,7 +174,7 @@ def test_a_changed_deployment_is_none_that_the_next_run_keeps(
     told: Told, program: Callable[[str, str], None], calls: Callable[[], list[str]]
 ) -> None:
     program("kubectl", ":")
-    subject = KubernetesStage(Kubectl("ns"), told.witness, 50051, 1)
+    subject = KubernetesInjector(Kubectl("ns"), told.witness, 50051, 1)
     asyncio.run(subject.scale(3))
     asyncio.run(subject.restart())
     asyncio.run(subject.replace())
@@ -184,7 +184,7 @@ def test_a_changed_deployment_is_none_that_the_next_run_keeps(
     assert found[0]["spec"] == {"replicas": 3}
     rolling = [patch["spec"]["strategy"]["rollingUpdate"] for patch in found[1:]]
     assert rolling == [{"maxSurge": 1, "maxUnavailable": 0}, {"maxSurge": "100%", "maxUnavailable": 0}]
-    assert all(stage.RESTARTED in patch["spec"]["template"]["metadata"]["annotations"] for patch in found[1:])
+    assert all(injector.RESTARTED in patch["spec"]["template"]["metadata"]["annotations"] for patch in found[1:])
     assert calls()[-1].endswith("delete pod e-1 --wait=false")
     asyncio.run(subject.close())
 
@@ -195,12 +195,12 @@ def test_settled_waits_for_the_pods_that_are_wanted_and_for_those_that_shall_go(
     program("kubectl", ":")
 
     async def play() -> None:
-        subject = KubernetesStage(Kubectl("ns"), told.witness, 50051, 1)
+        subject = KubernetesInjector(Kubectl("ns"), told.witness, 50051, 1)
         await asyncio.wait_for(subject.settled(), 5)
         await subject.delete("e-1")
         settled = asyncio.create_task(subject.settled())
         told.witness.see_pod("ADDED", make("e-2", "10.0.0.2", ready=True))
-        await asyncio.sleep(stage.LOOK_S * 3)
+        await asyncio.sleep(injector.LOOK_S * 3)
         assert not settled.done()  # two, and one of them was told to go
         told.witness.see_pod("MODIFIED", leaving(make("e-1", "10.0.0.1", ready=True)))
         await asyncio.wait_for(settled, 5)
@@ -213,13 +213,13 @@ def test_a_pod_that_finds_no_node_ends_the_scenario(
     told: Told, program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program("kubectl", ":")
-    monkeypatch.setattr(stage, "patience", lambda _: 0.05)
+    monkeypatch.setattr(injector, "patience", lambda _: 0.05)
     homeless = make("e-2")
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient cpu"}
     homeless["status"]["conditions"] = [condition]
 
     async def play() -> None:
-        subject = KubernetesStage(Kubectl("ns"), told.witness, 50051, 1)
+        subject = KubernetesInjector(Kubectl("ns"), told.witness, 50051, 1)
         await subject.scale(2)
         told.witness.see_pod("ADDED", homeless)
         with pytest.raises(LabError, match="the replicas do not get ready: pod e-2 finds no node: Insufficient cpu"):
@@ -233,11 +233,11 @@ def test_a_rollout_that_never_ends_does_not_go_on_for_ever(
     told: Told, program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program("kubectl", ":")
-    monkeypatch.setattr(stage, "SETTLE_S", 0.2)
-    monkeypatch.setattr(stage, "SETTLE_EACH_S", 0)
+    monkeypatch.setattr(injector, "SETTLE_S", 0.2)
+    monkeypatch.setattr(injector, "SETTLE_EACH_S", 0)
 
     async def play() -> None:
-        subject = KubernetesStage(Kubectl("ns"), told.witness, 50051, 1)
+        subject = KubernetesInjector(Kubectl("ns"), told.witness, 50051, 1)
         await subject.scale(3)
         with pytest.raises(LabError, match="not over 0 s after the last event: 1 of 3 replicas are ready"):
             await asyncio.wait_for(subject.settled(), 5)
@@ -265,7 +265,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[echo.EchoServer]:
 
 def test_faults_reach_the_server_and_are_taken_back_at_the_end(told: Told, server: echo.EchoServer) -> None:
     async def play() -> None:
-        subject = KubernetesStage(Kubectl("ns"), told.witness, 50051, 1)
+        subject = KubernetesInjector(Kubectl("ns"), told.witness, 50051, 1)
         await subject.slow("e-1", 70, 30)
         assert vars(server.service.faults)["_fault"].delay_s == 0.07
         await subject.fail("e-1", "UNAVAILABLE", 30)
@@ -287,7 +287,7 @@ def test_a_server_that_is_still_stopped_at_the_end_is_replaced(
     )
 
     async def play() -> None:
-        subject = KubernetesStage(Kubectl("ns"), told.witness, 50051, 1)
+        subject = KubernetesInjector(Kubectl("ns"), told.witness, 50051, 1)
         await subject.stop("e-1", 20)
         told.witness.see_pod("MODIFIED", make("e-1", "10.0.0.1"))  # its readiness probe fails, as it must
         await asyncio.wait_for(subject.settled(), 5)

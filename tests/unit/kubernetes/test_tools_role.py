@@ -53,7 +53,7 @@ def play(tmp_path: Path, release: dict[str, Any]) -> subprocess.CompletedProcess
 
 @pytest.fixture
 def platform() -> str:
-    from grpc_lb_lab.kubernetes.tools import platform_words
+    from grpc_lb_lab.places.kubernetes.cluster.tools import platform_words
 
     words = platform_words()
     return f"{words['os']}-{words['arch']}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 
 import pytest
-from grpc_lb_lab.local import ports
-from grpc_lb_lab.local.addresses import (
+from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.places.local import ports
+from grpc_lb_lab.places.local.addresses import (
     DNS_PORT,
     MAX_REPLICAS,
     MAX_SIDECARS,
@@ -14,7 +15,6 @@ from grpc_lb_lab.local.addresses import (
     ReplicaAddresses,
     claim_block,
 )
-from grpc_lb_lab.model.errors import LabError
 
 # High blocks, so that a lab that runs on this machine is not in the way.
 FIRST, SECOND = 230, 231

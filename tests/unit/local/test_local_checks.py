@@ -7,11 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grpc_lb_lab.local import preflight
-from grpc_lb_lab.local.fingerprint import fingerprint
-from grpc_lb_lab.local.member import Member, new_identity
-from grpc_lb_lab.local.status import render
 from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.places.local import preflight
+from grpc_lb_lab.places.local.fingerprint import fingerprint
+from grpc_lb_lab.places.local.status import render
+from grpc_lb_lab.places.local.supervisor.member import Member, new_identity
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import random
 
 import dnslib
 import pytest
-from grpc_lb_lab.local.dns_records import TTL_S, Answer, Transport, Zone, answer
+from grpc_lb_lab.places.local.supervisor.dns_records import TTL_S, Answer, Transport, Zone, answer
 
 SERVICE = "127.77.0.10"
 READY = ("127.77.1.10", "127.77.1.9", "127.77.1.2")

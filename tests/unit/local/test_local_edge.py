@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
-from grpc_lb_lab.local import edge, envoy, programs
-from grpc_lb_lab.local.addresses import Block
-from grpc_lb_lab.local.control_planes import endpoints
-from grpc_lb_lab.local.dns_records import Zone
-from grpc_lb_lab.local.member import Member
-from grpc_lb_lab.local.server_proxy import port_behind
-from grpc_lb_lab.local.wish import make_wish, merge, needs, read_strategy, refuse_what_cannot_run
 from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.places.local import programs
+from grpc_lb_lab.places.local.addresses import Block
+from grpc_lb_lab.places.local.desired_state import make_wish, merge, needs, read_strategy, refuse_what_cannot_run
+from grpc_lb_lab.places.local.supervisor import edge, envoy
+from grpc_lb_lab.places.local.supervisor.control_planes import endpoints
+from grpc_lb_lab.places.local.supervisor.dns_records import Zone
+from grpc_lb_lab.places.local.supervisor.member import Member
+from grpc_lb_lab.places.local.supervisor.server_proxy import port_behind
 
 STRATEGIES = Path(__file__).parents[3] / "strategies"
 READY = ("127.77.1.1", "127.77.1.2")
@@ -195,7 +196,7 @@ def test_control_planes_have_names() -> None:
 
 
 def test_the_endpoints_file_is_what_the_control_planes_read() -> None:
-    from grpc_lb_lab.servers.endpoints.file import parse
+    from grpc_lb_lab.control_planes.endpoints.file import parse
 
     states = ("ready", "starting", "terminating", "unready", "ended")
     members = [Member(f"p{n}", f"u{n}", f"127.77.1.{n}", 50051, None, state=s) for n, s in enumerate(states)]  # type: ignore[arg-type]
@@ -211,7 +212,7 @@ def test_the_server_listens_behind_its_envoy_on_another_port() -> None:
 
 
 def test_a_forwarder_sends_everything_to_one_address_from_its_own() -> None:
-    from grpc_lb_lab.local.forward import forward
+    from grpc_lb_lab.places.local.forward import forward
 
     async def scenario() -> tuple[bytes, str]:
         peers = []

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from grpc_lb_lab.local import envoy
-from grpc_lb_lab.local.service import endpoints, write_atomically
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.places.local.supervisor import envoy
+from grpc_lb_lab.places.local.supervisor.service import endpoints, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from grpc_lb_lab.local.state import StateFolder, tail
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.places.local.state import StateFolder, tail
 
 if TYPE_CHECKING:
     from pathlib import Path

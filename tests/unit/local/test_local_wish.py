@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grpc_lb_lab.local.wish import Needs, Wish, make_wish, merge, needs, read_strategy
 from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.places.local.desired_state import DesiredState, Needs, make_wish, merge, needs, read_strategy
 
 STRATEGIES = Path(__file__).parents[3] / "strategies"
 
@@ -32,11 +32,11 @@ def test_envoy_is_needed_where_a_proxy_is(name: str, needed: Needs) -> None:
 
 
 def test_server_options_come_from_the_strategy() -> None:
-    assert make_wish(strategy("headless"), 7) == Wish(
+    assert make_wish(strategy("headless"), 7) == DesiredState(
         replicas=7,
         server={"keepalive_min_interval_ms": 5000, "keepalive_permit_without_calls": True},
     )
-    assert make_wish(strategy("service"), None) == Wish(replicas=5, service=True)
+    assert make_wish(strategy("service"), None) == DesiredState(replicas=5, service=True)
 
 
 def test_every_server_option_is_one_the_server_knows() -> None:

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import report_factory as made
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model import latency
 from grpc_lb_lab.model.inventory import Event, Replica
 from grpc_lb_lab.model.result import BackendCount, Bucket, ConnectionFact, DnsAnswer, Failure, LatencySlot
-from grpc_lb_lab.model.scenario import Course, Expectation, PlannedEvent
-from grpc_lb_lab.report.build import build_report
+from grpc_lb_lab.model.scenario import Expectation, PlannedEvent, ScenarioPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from grpc_lb_lab.judge.document import Report
     from grpc_lb_lab.model.result import ClientResult
     from grpc_lb_lab.model.verdict import DistributionClass
-    from grpc_lb_lab.report.document import Report
 
 START = 1_790_000_000.0
 RATE = 100
@@ -142,7 +142,7 @@ def client(
 def course(
     do: str, observed: DistributionClass, *, name: str = "", share: float | str = "any", errors: float | str = "any",
     events: list[PlannedEvent] | None = None, **words: Any,
-) -> Course:  # fmt: skip
+) -> ScenarioPlan:  # fmt: skip
     """A scenario with one event at ``FIRST`` and what is expected of it; a number means within so many seconds."""
     expect = Expectation(
         observed,
@@ -152,10 +152,10 @@ def course(
         errors if isinstance(errors, float) else 0.0,
     )
     planned = events or [PlannedEvent(FIRST, do, **words)]
-    return Course(name or do, f"Title of {name or do}", "What it shows.", FIRST, planned, expect)
+    return ScenarioPlan(name or do, f"Title of {name or do}", "What it shows.", FIRST, planned, expect)
 
 
-def report(world: World, result: ClientResult, happens: Course, **asked: Any) -> Report:
+def report(world: World, result: ClientResult, happens: ScenarioPlan, **asked: Any) -> Report:
     """The report of a scenario under an open loop."""
     plan = made.plan(**({"requests": None, "duration_s": world.duration, "rate_rps": RATE} | asked))
     return build_report(dataclasses.replace(plan, scenario=happens.name, course=happens), world.inventory(), [result])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model import latency
 from grpc_lb_lab.model.inventory import Inventory, Replica
 from grpc_lb_lab.model.plan import Load, Plan
@@ -16,10 +17,9 @@ from grpc_lb_lab.model.result import (
     ProxyStats,
     ServerStats,
 )
-from grpc_lb_lab.report.build import build_report
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.document import Report
+    from grpc_lb_lab.judge.document import Report
 
 START = 1_790_000_000.05
 SERVICE_IP = "127.77.0.10"

@@ -10,24 +10,24 @@ from itertools import pairwise
 import pytest
 import report_factory as made
 from grpc_lb_lab import cli
+from grpc_lb_lab.judge.build import build_report
+from grpc_lb_lab.judge.cpu import measure_cpu
+from grpc_lb_lab.judge.document import Report
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import ArtifactError
 from grpc_lb_lab.model.files import read_as, write_text
-from grpc_lb_lab.report.artifacts import write_report
-from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.bundle import CellFiles, read_bundle
-from grpc_lb_lab.report.cpu import measure_cpu
-from grpc_lb_lab.report.document import Report
-from grpc_lb_lab.report.render.charts import FAILED, timeline_chart, timeline_spans
-from grpc_lb_lab.report.render.cpu import cpu_chart
-from grpc_lb_lab.report.render.html import render_html, render_index
-from grpc_lb_lab.report.render.junit import render_junit
-from grpc_lb_lab.report.render.lines import cpu_line
-from grpc_lb_lab.report.render.markdown import render_markdown
-from grpc_lb_lab.report.render.summary_markdown import render_summary_markdown
-from grpc_lb_lab.report.render.summary_terminal import render_summary_terminal
-from grpc_lb_lab.report.render.vega import draw
-from grpc_lb_lab.report.summary import Summary, summarize, summarize_cells
+from grpc_lb_lab.views.artifacts import write_report
+from grpc_lb_lab.views.bundle import CellFiles, read_bundle
+from grpc_lb_lab.views.render.charts import FAILED, timeline_chart, timeline_spans
+from grpc_lb_lab.views.render.cpu import cpu_chart
+from grpc_lb_lab.views.render.html import render_html, render_index
+from grpc_lb_lab.views.render.junit import render_junit
+from grpc_lb_lab.views.render.lines import cpu_line
+from grpc_lb_lab.views.render.markdown import render_markdown
+from grpc_lb_lab.views.render.summary_markdown import render_summary_markdown
+from grpc_lb_lab.views.render.summary_terminal import render_summary_terminal
+from grpc_lb_lab.views.render.vega import draw
+from grpc_lb_lab.views.summary import Summary, summarize, summarize_cells
 
 
 def paced(seconds, counts=(200, 200, 200, 200, 200), **load):

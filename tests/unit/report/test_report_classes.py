@@ -6,7 +6,7 @@ import dataclasses
 import random
 
 import pytest
-from grpc_lb_lab.report.classes import (
+from grpc_lb_lab.judge.classes import (
     Sample,
     calls_to_tell_pinned,
     classify,
@@ -14,7 +14,7 @@ from grpc_lb_lab.report.classes import (
     fits,
     too_small,
 )
-from grpc_lb_lab.report.verdict import CLASSES
+from grpc_lb_lab.judge.verdict import CLASSES
 
 NAMES = ("a", "b", "c", "d", "e")
 

@@ -13,7 +13,7 @@ import report_factory as made
 from grpc_lb_lab import cli
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import ArtifactError, LabError, UsageError
-from grpc_lb_lab.report import artifacts
+from grpc_lb_lab.views import artifacts
 
 FILES = {"report.json", "report.md", "report.csv", "report.html"}
 
@@ -191,9 +191,7 @@ def test_help_lists_every_command(capsys):
 
 def test_errors_of_the_lab_become_exit_codes(monkeypatch, capsys):
     for error, code in ((LabError("broke"), 4), (UsageError("wrong"), 2), (KeyboardInterrupt(), 4)):
-        monkeypatch.setattr(
-            "grpc_lb_lab.report.bundle.read_bundle", lambda _, error=error: (_ for _ in ()).throw(error)
-        )
+        monkeypatch.setattr("grpc_lb_lab.views.bundle.read_bundle", lambda _, error=error: (_ for _ in ()).throw(error))
         assert cli.main(["summary", "."]) == code
         assert capsys.readouterr().err.startswith("lb-lab: error: ")
 
@@ -204,7 +202,7 @@ def test_report_imports_no_grpc():
         "import sys; from grpc_lb_lab import cli\n"
         "try: cli.main(['report', '--help'])\n"
         "except SystemExit: pass\n"
-        "import grpc_lb_lab.report.artifacts, grpc_lb_lab.report.build, grpc_lb_lab.report.render.terminal\n"
+        "import grpc_lb_lab.views.artifacts, grpc_lb_lab.judge.build, grpc_lb_lab.views.render.terminal\n"
         "sys.exit('grpc' in sys.modules or 'scipy' in sys.modules)"
     )
     done = subprocess.run(

@@ -8,14 +8,14 @@ import json
 import course_factory as acted
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.document import Report
+from grpc_lb_lab.judge.merge import merge
+from grpc_lb_lab.judge.scenario import shares
+from grpc_lb_lab.judge.scenario.presence import Presence, changes, presences
 from grpc_lb_lab.model.data import from_dict
 from grpc_lb_lab.model.inventory import Event, Replica
 from grpc_lb_lab.model.result import Failure
-from grpc_lb_lab.report import shares
-from grpc_lb_lab.report.document import Report
-from grpc_lb_lab.report.merge import merge
-from grpc_lb_lab.report.presence import Presence, changes, presences
-from grpc_lb_lab.report.render.json import render_json
+from grpc_lb_lab.views.render.json import render_json
 
 
 def present(events, ready=True):

@@ -10,19 +10,19 @@ import xml.etree.ElementTree as ElementTree
 import course_factory as acted
 import pytest
 import report_factory as made
-from grpc_lb_lab.report import diff
-from grpc_lb_lab.report.bundle import CellFiles
-from grpc_lb_lab.report.course_repeats import Spread, course_ranges, spread_words
-from grpc_lb_lab.report.render.course import timeline_lines
-from grpc_lb_lab.report.render.course_table import course_tables
-from grpc_lb_lab.report.render.html import render_html, render_index
-from grpc_lb_lab.report.render.json import render_json
-from grpc_lb_lab.report.render.junit import render_junit
-from grpc_lb_lab.report.render.markdown import render_markdown
-from grpc_lb_lab.report.render.summary_markdown import render_summary_markdown
-from grpc_lb_lab.report.render.terminal import render_terminal
-from grpc_lb_lab.report.repeats import describe_repeats
-from grpc_lb_lab.report.summary import summarize_cells
+from grpc_lb_lab.judge.scenario.repeats import Spread, scenario_ranges, spread_words
+from grpc_lb_lab.views import diff
+from grpc_lb_lab.views.bundle import CellFiles
+from grpc_lb_lab.views.render.html import render_html, render_index
+from grpc_lb_lab.views.render.json import render_json
+from grpc_lb_lab.views.render.junit import render_junit
+from grpc_lb_lab.views.render.markdown import render_markdown
+from grpc_lb_lab.views.render.scenario import timeline_lines
+from grpc_lb_lab.views.render.scenario_table import scenario_tables
+from grpc_lb_lab.views.render.summary_markdown import render_summary_markdown
+from grpc_lb_lab.views.render.terminal import render_terminal
+from grpc_lb_lab.views.repeats import describe_repeats
+from grpc_lb_lab.views.summary import summarize_cells
 
 RUNS = {"up": lambda: acted.scale_up(2.4), "trap": acted.replaced, "kill": acted.killed, "hang": acted.hung}
 
@@ -126,7 +126,7 @@ def test_never_is_later_than_any_time(values, words):
         data = parsed(acted.killed())
         data["course"]["share_returned_s"] = value
         reports.append(data)
-    assert spread_words(course_ranges(reports).share_returned_s) == words
+    assert spread_words(scenario_ranges(reports).share_returned_s) == words
 
 
 def cells(*runs):
@@ -149,7 +149,7 @@ def summary():
 
 
 def test_tables_of_the_two_figures():
-    shares, errors = course_tables(summary().cells)
+    shares, errors = scenario_tables(summary().cells)
     assert shares.scenarios == ["kill", "scale-up"]
     words = {name: [entry and entry.words for entry in entries] for name, entries in shares.rows}
     assert words == {"fresh": ["2.01 s", "1.71 / 2.41 / 5.06 s"], "headless": [None, "never"]}
@@ -157,7 +157,7 @@ def test_tables_of_the_two_figures():
         ["0.03 s", "0 s"], [None, "0 s"],
     ]  # fmt: skip
     assert errors.rows[0][1][0].more == "2 failed, 2 under way"
-    assert course_tables([cell for cell in summary().cells if not cell.course]) == []
+    assert scenario_tables([cell for cell in summary().cells if not cell.course]) == []
 
 
 def test_summary_views_have_the_tables():
@@ -202,7 +202,7 @@ def test_repeats_keep_the_phase_of_each():
     ],
 )
 def test_comparison_of_seconds(one, two, repeated, moved):
-    assert diff.course_moved(Spread(*one), Spread(*two), repeated=repeated) is moved
+    assert diff.scenario_moved(Spread(*one), Spread(*two), repeated=repeated) is moved
 
 
 def test_comparison_names_what_moved():

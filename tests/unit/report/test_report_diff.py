@@ -7,10 +7,10 @@ import json
 import pytest
 import report_factory as made
 from grpc_lb_lab import cli
-from grpc_lb_lab.report.artifacts import write_report
-from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.diff import moved
-from grpc_lb_lab.report.document import Range
+from grpc_lb_lab.judge.build import build_report
+from grpc_lb_lab.judge.document import Range
+from grpc_lb_lab.views.artifacts import write_report
+from grpc_lb_lab.views.diff import moved
 
 EVEN, UNEVEN = (200,) * 5, (800, 50, 50, 50, 50)
 

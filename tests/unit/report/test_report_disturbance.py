@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model.inventory import Event
 from grpc_lb_lab.model.result import Pause
-from grpc_lb_lab.report.build import build_report
 
 if TYPE_CHECKING:
-    from grpc_lb_lab.report.document import Report
+    from grpc_lb_lab.judge.document import Report
 
 
 def event(kind: str, index: int = 0, at: float = 0.2, detail: str = "") -> Event:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.build import build_report
+from grpc_lb_lab.judge.document import Report
 from grpc_lb_lab.model import latency
 from grpc_lb_lab.model.data import from_dict, to_dict
-from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.document import Report
-from grpc_lb_lab.report.render.extras import extra_lines
-from grpc_lb_lab.report.render.html import render_html
-from grpc_lb_lab.report.render.markdown import render_markdown
-from grpc_lb_lab.report.render.terminal import render_terminal
+from grpc_lb_lab.views.render.html import render_html
+from grpc_lb_lab.views.render.markdown import render_markdown
+from grpc_lb_lab.views.render.special_figures import extra_lines
+from grpc_lb_lab.views.render.terminal import render_terminal
 
 MOVE = {
     "keys": 200,

@@ -8,26 +8,26 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.inventory import Event
 from grpc_lb_lab.model.text import acts
-from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.bundle import CellFiles
-from grpc_lb_lab.report.live_state import LiveState
-from grpc_lb_lab.report.live_view import make_view
-from grpc_lb_lab.report.render.csv import render_csv
-from grpc_lb_lab.report.render.html import render_html, render_index
-from grpc_lb_lab.report.render.json import dump, render_json
-from grpc_lb_lab.report.render.junit import render_junit
-from grpc_lb_lab.report.render.live import plain_line, render_frame
-from grpc_lb_lab.report.render.markdown import render_markdown
-from grpc_lb_lab.report.render.summary_markdown import render_summary_markdown
-from grpc_lb_lab.report.render.summary_terminal import render_summary_terminal
-from grpc_lb_lab.report.render.terminal import render_terminal
-from grpc_lb_lab.report.render.watch_page import view_json
-from grpc_lb_lab.report.shown import shown
-from grpc_lb_lab.report.summary import summarize_cells
+from grpc_lb_lab.views.bundle import CellFiles
+from grpc_lb_lab.views.live.frame import plain_line, render_frame
+from grpc_lb_lab.views.live.html import view_json
+from grpc_lb_lab.views.live.state import LiveState
+from grpc_lb_lab.views.live.view import make_view
+from grpc_lb_lab.views.render.csv import render_csv
+from grpc_lb_lab.views.render.html import render_html, render_index
+from grpc_lb_lab.views.render.json import dump, render_json
+from grpc_lb_lab.views.render.junit import render_junit
+from grpc_lb_lab.views.render.markdown import render_markdown
+from grpc_lb_lab.views.render.summary_markdown import render_summary_markdown
+from grpc_lb_lab.views.render.summary_terminal import render_summary_terminal
+from grpc_lb_lab.views.render.terminal import render_terminal
+from grpc_lb_lab.views.shown import shown
+from grpc_lb_lab.views.summary import summarize_cells
 
 EVIL = "a\x1b[2J\x00\x07\x7f\x9b31m\u202e\u2066\u2028\r\nb"
 

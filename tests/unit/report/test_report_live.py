@@ -6,12 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grpc_lb_lab.events.feed import LiveFeed
 from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.plan import Load, Plan
-from grpc_lb_lab.model.scenario import Course, Expectation
-from grpc_lb_lab.report.live_state import LiveState
-from grpc_lb_lab.report.live_view import make_view
+from grpc_lb_lab.model.scenario import Expectation, ScenarioPlan
+from grpc_lb_lab.run.feed import LiveFeed
+from grpc_lb_lab.views.live.state import LiveState
+from grpc_lb_lab.views.live.view import make_view
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def test_a_newer_writer_may_add_keys() -> None:
 
 
 def test_a_run_line_tells_strategy_and_scenario() -> None:
-    course = Course("scale-up", "Two more replicas", "", 4, [], Expectation("even"))
+    course = ScenarioPlan("scale-up", "Two more replicas", "", 4, [], Expectation("even"))
     strategy = {"strategy": {"name": "envoy", "title": "Envoy beside the client"}}
     plan = Plan("r2", "scale-up", strategy, Load(None, 30.0, 100.0, clients=4), {}, course=course)
     line = live_feed.run_line(plan, "kind", 5.0)

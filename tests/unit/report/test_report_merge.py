@@ -7,13 +7,13 @@ import random
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.merge import merge
+from grpc_lb_lab.judge.timeline import MAX_BUCKETS, merge_timelines
 from grpc_lb_lab.model import latency
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Inventory, Replica
 from grpc_lb_lab.model.result import Bucket, ClientResult
-from grpc_lb_lab.report.merge import merge
-from grpc_lb_lab.report.timeline import MAX_BUCKETS, merge_timelines
 
 
 def random_client(generator, index):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model.result import ClientResult, PathCount, ProxyStats
-from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.render.terminal import render_terminal
+from grpc_lb_lab.views.render.terminal import render_terminal
 
 HOPS = ("istio-client", "istio-server")
 RULE = {"loadBalancer": {"simple": "ROUND_ROBIN"}, "connectionPool": {"http": {"http2MaxRequests": 100}}}

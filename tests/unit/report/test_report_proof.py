@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.merge import merge
+from grpc_lb_lab.judge.path import normal_address, prove_path, via_hops
+from grpc_lb_lab.judge.reconciliation import reconcile
 from grpc_lb_lab.model.inventory import Event
 from grpc_lb_lab.model.result import PathCount
-from grpc_lb_lab.report.merge import merge
-from grpc_lb_lab.report.path import normal_address, prove_path, via_hops
-from grpc_lb_lab.report.reconciliation import reconcile
 
 SERVICE = [f"ipv4:{made.SERVICE_IP}:50051"]
 SIDECAR = ["ipv4:127.77.2.1:15001"]

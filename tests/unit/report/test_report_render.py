@@ -11,16 +11,16 @@ from html.parser import HTMLParser
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.inventory import Event
-from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.render.csv import HEADER, render_csv
-from grpc_lb_lab.report.render.html import render_html, render_index
-from grpc_lb_lab.report.render.json import render_json
-from grpc_lb_lab.report.render.markdown import escape, render_markdown
-from grpc_lb_lab.report.render.summary_markdown import MAX_LENGTH, render_summary_markdown
-from grpc_lb_lab.report.render.terminal import render_terminal
-from grpc_lb_lab.report.summary import summarize
+from grpc_lb_lab.views.render.csv import HEADER, render_csv
+from grpc_lb_lab.views.render.html import render_html, render_index
+from grpc_lb_lab.views.render.json import render_json
+from grpc_lb_lab.views.render.markdown import escape, render_markdown
+from grpc_lb_lab.views.render.summary_markdown import MAX_LENGTH, render_summary_markdown
+from grpc_lb_lab.views.render.terminal import render_terminal
+from grpc_lb_lab.views.summary import summarize
 
 CONTRACT = {
     "run": {"id", "strategy", "scenario", "cluster", "started_at", "seed", "versions"},

@@ -6,12 +6,12 @@ import dataclasses
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.classes import classify, sample_of
+from grpc_lb_lab.judge.merge import merge
+from grpc_lb_lab.judge.path import prove_path
+from grpc_lb_lab.judge.reconciliation import reconcile
+from grpc_lb_lab.judge.shared_proxies import combine
 from grpc_lb_lab.model.result import ProxyStats
-from grpc_lb_lab.report.classes import classify, sample_of
-from grpc_lb_lab.report.merge import merge
-from grpc_lb_lab.report.path import prove_path
-from grpc_lb_lab.report.reconciliation import reconcile
-from grpc_lb_lab.report.shared import combine
 
 FULL = [[200] * 5]
 CHANCE = {"precision": "chance"}

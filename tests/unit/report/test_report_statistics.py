@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy
 import pytest
-from grpc_lb_lab.report import statistics as own
+from grpc_lb_lab.judge import statistics as own
 from scipy import special, stats
 
 DEGREES = [1, 2, 3, 4, 6, 10, 59, 199, 1999]

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 import report_factory as made
+from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.inventory import Event, Replica
 from grpc_lb_lab.model.result import BackendCount
-from grpc_lb_lab.report.build import build_report
-from grpc_lb_lab.report.render import lines
+from grpc_lb_lab.views.render import lines
 
 
 def judged(result, *, replicas=5, inventory=None, **asked):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import course_factory as acted
 import pytest
-from grpc_lb_lab.report.render.json import render_json
+from grpc_lb_lab.views.render.json import render_json
 
 REPO = Path(__file__).resolve().parents[3]
 

@@ -12,14 +12,14 @@ import optional_programs
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_lb_lab.servers import others
+from grpc_lb_lab.servers import routed_services
 from grpc_lb_lab.servers.echo import REFLECTED
 from grpc_lb_lab.servers.service import SERVICE
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 PROTO = Path(__file__).parents[3] / "proto"
-CALLED = {SERVICE: "Echo", **others.METHODS}
+CALLED = {SERVICE: "Echo", **routed_services.METHODS}
 VERSIONS = ("grpc.reflection.v1alpha.ServerReflection", "grpc.reflection.v1.ServerReflection")
 
 

@@ -1,0 +1,1 @@
+"""What a scenario shows: presence, shares, outage, clocks, verdict and cause."""

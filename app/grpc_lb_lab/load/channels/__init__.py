@@ -1,0 +1,1 @@
+"""How a client makes its channels, and what it knows of them."""

@@ -1,0 +1,1 @@
+"""What client 0 tries after the measured calls."""

@@ -1,0 +1,1 @@
+"""What is read beside any client: counters of proxies and servers, DNS, processes."""

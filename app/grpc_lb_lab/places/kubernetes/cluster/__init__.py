@@ -1,0 +1,1 @@
+"""The cluster itself and the programs that make and fill it."""

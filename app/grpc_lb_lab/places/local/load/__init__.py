@@ -1,0 +1,1 @@
+"""A load on this machine: its clients, and a scenario's faults."""

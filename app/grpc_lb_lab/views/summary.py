@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.judge.text import count, natural
@@ -13,16 +13,24 @@ from grpc_lb_lab.views.bundle import CellFiles
 from grpc_lb_lab.views.cells import Cell, make_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["Cell", "Summary", "summarize", "summarize_cells"]
+__all__ = ["Cell", "SharedLoad", "Summary", "summarize", "summarize_cells"]
+
+
+@dataclass(frozen=True)
+class SharedLoad:
+    """A load, and who had it: ``of`` are scenarios, and ``STRATEGY/SCENARIO`` where a cell differs from most of its."""
+
+    load: str
+    of: list[str]
 
 
 @dataclass(frozen=True)
 class Summary:
     """All cells of a run; ``status`` is that of the worst cell.
 
-    ``load``: the load that most cells had. ``started_at``: the first measured call of all.
+    ``loads``: every load, the commonest first; ``load`` is that one. ``started_at``: the first measured call of all.
     """
 
     schema_version: int
@@ -33,6 +41,14 @@ class Summary:
     cells: list[Cell]
     load: str = ""
     started_at: str = ""
+    loads: list[SharedLoad] = field(default_factory=list)
+
+    @property
+    def load_words(self) -> list[str]:
+        """A line for each load: what it was, and of which cells unless all had it."""
+        if len(self.loads) == 1:
+            return [f"Load: {self.load}"]
+        return [f"Load of {', '.join(shared.of)}: {shared.load}" for shared in self.loads]
 
 
 def summarize(run: str, reports: Mapping[str, dict[str, Any] | None]) -> Summary:
@@ -57,7 +73,7 @@ def summarize_cells(run: str, cells: list[CellFiles]) -> Summary:
         ("observed", "observed"),
     )
     words = [f"{statuses.count(one)} {word}" for one, word in named if one in statuses]
-    loads = Counter(cell.load for cell in made if cell.load)
+    loads = _loads(made)
     starts = [report["run"]["started_at"] for files in cells for report in files.reports.values() if report is not None]
     return Summary(
         schema_version=SCHEMA_VERSION,
@@ -66,6 +82,21 @@ def summarize_cells(run: str, cells: list[CellFiles]) -> Summary:
         status=worst(statuses),
         headline=f"{count(len(made), 'cell')}: {', '.join(words)}",
         cells=made,
-        load=loads.most_common(1)[0][0] if loads else "",
+        load=loads[0].load if loads else "",
         started_at=min(starts, default=""),
+        loads=loads,
     )
+
+
+def _loads(cells: list[Cell]) -> list[SharedLoad]:
+    known = [cell for cell in cells if cell.load]
+    usual = {cell.scenario: _commonest(one.load for one in known if one.scenario == cell.scenario) for cell in known}
+    shared: dict[str, list[str]] = {}
+    for cell in known:
+        shared.setdefault(cell.load, []).append(cell.scenario if cell.load == usual[cell.scenario] else cell.place)
+    by_cells = sorted(shared.items(), key=lambda item: -len(item[1]))
+    return [SharedLoad(load, list(dict.fromkeys(names))) for load, names in by_cells]
+
+
+def _commonest(loads: Iterable[str]) -> str:
+    return Counter(loads).most_common(1)[0][0]

@@ -189,6 +189,40 @@ def test_the_terminal_says_why_a_cell_did_not_pass():
     assert "\x1b[1;32mPASS: even, as expected\x1b[0m" in coloured
 
 
+def test_every_load_is_told_with_the_cells_that_had_it():
+    def cell(place, **load):
+        data = data_of(paced(0.5))
+        return CellFiles(place, {0: data | {"requested": data["requested"] | load}})
+
+    files = [cell("envoy/steady"), cell("headless/steady"), cell("pool/steady", concurrency=50)]
+    changing = {"requests": None, "duration_s": 66, "rate_rps": 100}
+    files += [
+        cell(f"{strategy}/{scenario}", **changing)
+        for strategy in ("envoy", "headless")
+        for scenario in ("kill", "hang")
+    ]
+    summary = summarize_cells("run", [*files, CellFiles("xds/kill", {0: None})])
+    each = "1 client, 1 connection"
+    assert summary.load_words == [
+        f"Load of hang, kill: 66 s of calls, 100 calls/s, open loop, {each}, 1 at a time",
+        f"Load of steady: 1,000 calls, closed loop, {each}, 1 at a time",
+        f"Load of pool/steady: 1,000 calls, closed loop, {each}, 50 at a time",
+    ]
+    markdown, index, terminal = (
+        render(summary) for render in (render_summary_markdown, render_index, render_summary_terminal)
+    )
+    for words in summary.load_words:
+        assert words in markdown
+        assert words in index
+        assert words in " ".join(terminal.split())
+    assert max(map(len, terminal.splitlines())) <= 80
+    common = summarize_cells("run", files[:2])
+    assert common.load_words == [f"Load: 1,000 calls, closed loop, {each}, 1 at a time"]
+    for text in (render_summary_markdown(common), render_index(common), render_summary_terminal(common)):
+        assert text.count("1 at a time") == 1
+    assert summarize_cells("run", [CellFiles("xds/kill", {0: None})]).load_words == []
+
+
 def test_cpu_of_every_process_a_call():
     one = made.client([[200] * 5], cpu_s=0.1)
     servers = [dataclasses.replace(server, run_cpu_s=0.04) for server in one.servers]

@@ -85,7 +85,6 @@ def render_index(summary: Summary) -> str:
         scenario_rule=RULE,
         cpu=_draw(cpu_chart(summary.cells), "cpu"),
         troubled=sorted((cell for cell in summary.cells if cell.status not in GOOD), key=lambda cell: cell.status),
-        loads=len({cell.load for cell in summary.cells if cell.load}),
         scenarios=sorted({cell.scenario for cell in summary.cells}),
         repeated=any(cell.repeats > 1 for cell in summary.cells),
     )

@@ -31,7 +31,7 @@ def render_summary_markdown(summary: Summary) -> str:
     """Headline, what failed with its cause, table, then the other causes; what does not fit is counted."""
     cells = sorted(summary.cells, key=lambda cell: WORST_FIRST.index(cell.status))
     head = f"**{escape(summary.headline)}** on {escape(summary.cluster)} (run {escape(summary.run)})"
-    load = f"\n\n{escape(summary.load)}." if summary.load else ""
+    load = "\n\n" + "\n".join(f"{escape(words)}.  " for words in summary.load_words)
     troubled = [cell for cell in cells if cell.status not in GOOD]
     rows = table(HEADER, [_row(cell) for cell in cells], right=range(4, 12))
     body = _causes(head + load + "\n", troubled, MAX_LENGTH - len(rows)).rstrip()

@@ -21,6 +21,10 @@ CAUSE_LINES = 4
 def render_summary_terminal(summary: Summary, *, width: int = 80, colour: bool = False) -> str:
     """The headline and the cells as text of at most ``width`` columns, but for names and verdicts that are longer."""
     lines = [_styled(summary.headline, summary.status, colour)]
+    for words in summary.load_words:
+        lines += textwrap.wrap(
+            words, max(40, width), initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+        )
     wide = max([12, *(len(cell.scenario) for cell in summary.cells)])
     for cell in summary.cells:
         line = f"{cell.strategy:<20} {cell.scenario:<{wide}} "

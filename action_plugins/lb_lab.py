@@ -20,10 +20,10 @@ from typing import IO, Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils import color
+from grpc_lb_lab.model.errors import PREFIX
 from grpc_lb_lab.model.text import printable
 
 PROGRAM = Path(sys.executable).parent / "lb-lab"
-ERROR = "lb-lab: error: "
 VERDICTS = {1: "fail", 3: "invalid"}
 
 
@@ -79,7 +79,7 @@ class ActionModule(ActionBase):
                 env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
             )
         except OSError as error:
-            return 4, "", [f"{ERROR}{PROGRAM} does not start ({error.strerror}); run `make setup`"]
+            return 4, "", [f"{PREFIX}{PROGRAM} does not start ({error.strerror}); run `make setup`"]
         out: list[str] = []
         err: list[str] = []
         said: queue.Queue[tuple[list[str], str]] = queue.Queue()
@@ -118,7 +118,7 @@ class ActionModule(ActionBase):
         if kept is not err:
             return
         line = kept[-1] = printable(line.rstrip("\n"))
-        broken = any(entry.startswith(("Traceback ", ERROR)) for entry in err)
+        broken = any(entry.startswith(("Traceback ", PREFIX)) for entry in err)
         if not broken and line.strip():
             self._display.display(f"    {line.rstrip()}")
 
@@ -131,9 +131,9 @@ def _pass_on(stream: IO[str], kept: list[str], said: queue.Queue[tuple[list[str]
 
 def _explain(argv: list[str], code: int, err: list[str]) -> str:
     """Return the program's own message, or for a bug its last words."""
-    said = list(dropwhile(lambda line: not line.startswith(ERROR), err))
+    said = list(dropwhile(lambda line: not line.startswith(PREFIX), err))
     if said:  # the error is the last thing that the program says, on one line or more
-        return "\n".join(line.removeprefix(ERROR) for line in said)
+        return "\n".join(line.removeprefix(PREFIX) for line in said)
     ended = f"was ended by signal {-code}" if code < 0 else f"broke with exit code {code}"
     last = next((line.strip() for line in reversed(err) if line.strip()), "it said nothing")
     command = " ".join(takewhile(lambda word: not word.startswith("-"), argv))

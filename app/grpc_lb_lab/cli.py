@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.errors import PREFIX, LabError
 from grpc_lb_lab.model.files import is_there
 from grpc_lb_lab.model.text import printable
 
@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
         self.register("type", Path, _path)
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"lb-lab: error: {printable(message)} (see {self.prog} --help)\n")
+        self.exit(2, f"{PREFIX}{printable(message)} (see {self.prog} --help)\n")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,12 +50,12 @@ def main(argv: list[str] | None = None) -> int:
         args = _parser(arguments).parse_args(arguments)
         return int(args.handler(args))
     except LabError as error:
-        print("\n".join(map(printable, f"lb-lab: error: {error}".splitlines())), file=sys.stderr)
+        print("\n".join(map(printable, f"{PREFIX}{error}".splitlines())), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         return 4  # whoever read our output is gone; there is nobody to tell
     except KeyboardInterrupt:
-        print("lb-lab: error: interrupted", file=sys.stderr)
+        print(f"{PREFIX}interrupted", file=sys.stderr)
         return 4
 
 

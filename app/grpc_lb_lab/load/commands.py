@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import LabError, UsageError, check_listen
 from grpc_lb_lab.model.plan import Plan
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from grpc_lb_lab.model.result import ClientResult
 
-RESULT_PREFIX = "LB-LAB-RESULT "
 INTERRUPTED = 4
 
 
@@ -87,7 +87,7 @@ def write_result(result: ClientResult, output: str) -> None:
     """Write ``result`` to the file ``output``, whole or not at all, or as one line to stdout. Raises ``LabError``."""
     text = json.dumps(to_dict(result), separators=(",", ":"), sort_keys=True)
     if output == "-":
-        sys.stdout.write(f"{RESULT_PREFIX}{text}\n")
+        sys.stdout.write(client_log.result_line(text) + "\n")
         sys.stdout.flush()
         return
     target = Path(output).absolute()

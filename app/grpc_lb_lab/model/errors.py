@@ -5,6 +5,9 @@ Anything else that escapes is a bug of the lab and keeps its traceback.
 
 from __future__ import annotations
 
+PREFIX = "lb-lab: error: "
+"""Begins each line of stderr that tells an error."""
+
 
 class LabError(Exception):
     """The lab could not do its work (port taken, disk full, program missing). The message is the whole explanation."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from grpc_lb_lab.load import commands
 from grpc_lb_lab.load.ticker import Ticker
+from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import LabError, UsageError
 from grpc_lb_lab.model.result import ClientResult
@@ -170,7 +171,7 @@ def test_command_writes_a_result_that_reads_back(replicas, plan, tmp_path):
     assert to_file.stderr == "progress 0 20/20\n"
     to_stdout = subprocess.run(command, capture_output=True, text=True, timeout=60)
     (line,) = to_stdout.stdout.splitlines()
-    assert from_dict(ClientResult, json.loads(line.removeprefix(commands.RESULT_PREFIX))).ok == 20
+    assert from_dict(ClientResult, client_log.result(line)).ok == 20
 
 
 def test_signal_during_the_load_keeps_the_result(replicas, plan, tmp_path):

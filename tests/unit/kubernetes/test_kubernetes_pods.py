@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Replica
 from grpc_lb_lab.model.plan import Load
@@ -290,10 +291,10 @@ def test_lines_of_the_log() -> None:
     state.see_line("[pod/load-1-def/client] progress 1 20/500")
     state.see_line("[pod/load-0-abc/client] progress 0 30/500")
     assert state.calls == 50
-    state.see_line(f"[pod/load-1-def/client] {load.RESULT}" + json.dumps({"index": 1, "requests": 500}))
+    state.see_line("[pod/load-1-def/client] " + client_log.result_line(json.dumps({"index": 1, "requests": 500})))
     assert state.results == {1: {"index": 1, "requests": 500}}
     assert state.calls == 530, "the result is newer than the last line"
-    assert not any(load.RESULT in line for line in state.lines)
+    assert not any(client_log.is_for_programs(line) for line in state.lines)
 
 
 def test_a_client_without_a_result_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

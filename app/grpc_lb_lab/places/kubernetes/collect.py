@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.errors import ArtifactError
 from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError
 
@@ -43,8 +44,6 @@ FILES: dict[str, tuple[str, ...]] = {
         r"--output=jsonpath={.data.config\.conf}",
     ),
 }
-# What clients write for the lab alone: their results, and the live feed.
-UNREADABLE = ("LB-LAB-RESULT ", '] live {"kind"')
 
 
 def collect(kubectl: Kubectl, folder: Path) -> list[str]:
@@ -74,7 +73,7 @@ def _output(kubectl: Kubectl, words: Sequence[str]) -> str:
         return f"not to be had: {error}\n"
     if done.code != 0 and not done.stdout:
         return f"not to be had: {done.reason}\n"
-    return "".join(f"{line}\n" for line in done.stdout.splitlines() if not any(word in line for word in UNREADABLE))
+    return "".join(f"{line}\n" for line in done.stdout.splitlines() if not client_log.is_for_programs(line))
 
 
 def envoy(kubectl: Kubectl, clients: Sequence[pods.Pod], folder: Path) -> None:

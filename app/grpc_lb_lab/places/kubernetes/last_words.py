@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model.errors import PREFIX
 from grpc_lb_lab.places.kubernetes import pods
 from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
     from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
 
-OURS = "lb-lab: error: "
 MOST_CHARACTERS = 300
 
 
@@ -25,8 +25,8 @@ def last_words(kubectl: Kubectl, found: Iterable[pods.Pod]) -> str:
         container = pods.culprit(pod)
         if container:
             lines = _lines(kubectl, pods.name(pod), container)
-            chosen = next((line for line in reversed(lines) if OURS in line), lines[-1] if lines else "")
-            text = chosen.rpartition(OURS)[2][:MOST_CHARACTERS]
+            chosen = next((line for line in reversed(lines) if PREFIX in line), lines[-1] if lines else "")
+            text = chosen.rpartition(PREFIX)[2][:MOST_CHARACTERS]
             return f"; it said: {text}" if text else ""
     return ""
 

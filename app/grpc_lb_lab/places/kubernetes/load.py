@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.model import live_feed
+from grpc_lb_lab.model import client_log, live_feed
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.places.kubernetes import pods
 from grpc_lb_lab.places.kubernetes.cluster.programs import end, say
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SELECTOR = "app.kubernetes.io/instance=load,app.kubernetes.io/part-of=grpc-lb-lab"
 INDEX = "batch.kubernetes.io/job-completion-index"
-RESULT = "LB-LAB-RESULT "
 LOOK_S = 0.2
 LOOK_AT_EVENTS_S = 2.0
 # From the last pod's end to the end of its log.
@@ -36,7 +35,6 @@ LOG_LIMIT_S = 10.0
 # A client that neither progresses nor ends is not believed for longer; its own calls have deadlines of seconds.
 STALL_LIMIT_S = 60.0
 _PREFIX = re.compile(r"^\[pod/(?P<pod>[^/]+)/[^\]]+\] ")
-_PROGRESS = re.compile(r"progress (\d+) (\d+)(?:/\d+)?$")
 
 
 @dataclass
@@ -73,15 +71,14 @@ class Following:
             self.on_live(told)
             return
         self.alive_at = time.monotonic()
-        if text.startswith(RESULT):
-            result = json.loads(text.removeprefix(RESULT))
+        result = client_log.result(text)
+        if result is not None:
             self.results[int(result["index"])] = result
             return
         self.lines.append(line)
-        found = _PROGRESS.match(text)
-        if found:
-            index, done = map(int, found.groups())
-            self.done[index] = done
+        progress = client_log.progress(text)
+        if progress:
+            self.done[progress.index] = progress.done
 
     @staticmethod
     def succeeded(pod: pods.Pod) -> bool:
@@ -218,7 +215,7 @@ def _finish(kubectl: Kubectl, state: Following, events: queue.Queue[tuple[str, A
     for name, pod in sorted(state.known.items()):
         if int(pod["metadata"]["labels"][INDEX]) not in state.results:
             for line in kubectl.run("logs", name, "--container=client").splitlines():
-                if line.startswith(RESULT):
+                if client_log.result(line) is not None:
                     state.see_line(line)
     missing = [str(index) for index in range(state.clients) if index not in state.results]
     if missing:

@@ -6,12 +6,12 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import ArtifactError, UsageError
 from grpc_lb_lab.model.plan import Plan
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _LOG_LIMIT = 1 << 20
-_PROGRESS = re.compile(rb"^progress \d+ (\d+)(?:/(\d+))?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -150,15 +149,16 @@ def client_plan(
 
 
 def progress(logs: Iterable[Path]) -> tuple[int, int]:
-    """Add up the last ``progress I DONE/TOTAL`` line of each log; TOTAL is 0 where it is not known."""
+    """Add up what each client's log told last: calls that have ended, and how many there will be."""
     done = total = 0
     for log in logs:
         with contextlib.suppress(OSError), log.open("rb") as source:
             source.seek(max(0, log.stat().st_size - 4096))
-            found = _PROGRESS.findall(source.read())
-            if found:
-                done += int(found[-1][0])
-                total += int(found[-1][1] or 0)
+            lines = source.read().decode(errors="replace").splitlines()
+            last = next(filter(None, map(client_log.progress, reversed(lines))), None)
+            if last:
+                done += last.done
+                total += last.total
     return done, total
 
 

@@ -32,7 +32,7 @@ NOISE = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UID"),
     (re.compile(r'\b(d|transform|points)="[^"]*"'), r'\1=""'),
     (re.compile(r"[█▏▎▍▌▋▊▉]+"), "BAR"),
-    (re.compile(r"(?<![A-Za-z])-?\d[\d,. ]*(e[-+]?\d+)?"), "N"),
+    (re.compile(r"(?<![A-Za-z0-9])-?\d[\d,. ]*(e[-+]?\d+)?"), "N"),
 )
 
 

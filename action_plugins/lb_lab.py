@@ -11,19 +11,29 @@ import json
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
+from importlib import import_module
 from itertools import dropwhile, takewhile
-from pathlib import Path
 from typing import IO, Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils import color
+from grpc_lb_lab import forked
 from grpc_lb_lab.model.errors import PREFIX
 from grpc_lb_lab.model.text import printable
 
-PROGRAM = Path(sys.executable).parent / "lb-lab"
+# The playbook's own process imports this file, so these are loaded once for all steps, which are forks of it.
+for _name in (
+    "grpc_lb_lab.places.local.commands",
+    "grpc_lb_lab.places.local.session",
+    "grpc_lb_lab.places.local.desired_state",
+    "grpc_lb_lab.views.artifacts",
+    "grpc_lb_lab.judge.build",
+    "grpc_lb_lab.views.commands",
+    "grpc_lb_lab.views.render.terminal",
+):
+    import_module(_name)
+
 VERDICTS = {1: "fail", 3: "invalid"}
 
 
@@ -69,17 +79,9 @@ class ActionModule(ActionBase):
     def _call(self, argv: list[str]) -> tuple[int, str, list[str]]:
         """Run the program and pass on each line of its stderr. Returns exit code, stdout and the lines of stderr."""
         try:
-            process = subprocess.Popen(
-                [PROGRAM, *argv],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-                errors="replace",
-                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-            )
+            process = forked.start(argv)
         except OSError as error:
-            return 4, "", [f"{PREFIX}{PROGRAM} does not start ({error.strerror}); run `make setup`"]
+            return 4, "", [f"{PREFIX}no further process can be started: {error.strerror}"]
         out: list[str] = []
         err: list[str] = []
         said: queue.Queue[tuple[list[str], str]] = queue.Queue()
@@ -93,9 +95,11 @@ class ActionModule(ActionBase):
         for reader in readers:
             reader.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-        while any(reader.is_alive() for reader in readers) and process.poll() is None:
-            self._tell(said, err, wait_s=0.05)
-        code = process.wait()
+        code, still_open = None, len(readers)
+        while still_open and code is None:
+            still_open -= self._tell(said, err, wait_s=0.05)
+            code = process.poll()
+        code = process.wait() if code is None else code
         for reader in readers:
             reader.join(timeout=2)
         while not said.empty():
@@ -104,8 +108,10 @@ class ActionModule(ActionBase):
         crashed = code in VERDICTS and any(line.startswith("Traceback ") for line in err)
         return 4 if crashed else code, "".join(out), err
 
-    def _tell(self, said: queue.Queue[tuple[list[str], str]], err: list[str], wait_s: float) -> None:
+    def _tell(self, said: queue.Queue[tuple[list[str], str]], err: list[str], wait_s: float) -> bool:
         """Keep the next line and show it when it is progress; wait for it at most ``wait_s`` seconds.
+
+        Returns whether that was the end of one of the streams instead.
 
         The error itself is told once, at the end, and tracebacks are kept for ``-v``. Only the main thread tells, since
         a thread that is ended while it holds Ansible's queue would leave the playbook waiting for ever.
@@ -113,14 +119,17 @@ class ActionModule(ActionBase):
         try:
             kept, line = said.get(timeout=wait_s) if wait_s else said.get_nowait()
         except queue.Empty:
-            return
+            return False
+        if not line:
+            return True
         kept.append(line)
         if kept is not err:
-            return
+            return False
         line = kept[-1] = printable(line.rstrip("\n"))
         broken = any(entry.startswith(("Traceback ", PREFIX)) for entry in err)
         if not broken and line.strip():
             self._display.display(f"    {line.rstrip()}")
+        return False
 
 
 def _pass_on(stream: IO[str], kept: list[str], said: queue.Queue[tuple[list[str], str]]) -> None:

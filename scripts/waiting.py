@@ -10,14 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPO = Path(__file__).resolve().parent.parent
 EMPTY = "- hosts: localhost\n  gather_facts: false\n  tasks: []\n"
@@ -34,6 +39,7 @@ class Checkout:
     lab: list[float] = field(default_factory=list)
     beside_load: list[float] = field(default_factory=list)
     compare: list[float] = field(default_factory=list)
+    cpu: dict[str, list[float]] = field(default_factory=lambda: {"empty": [], "lab": [], "compare": []})
     cells: int = 0
 
     def play(self, playbook: str, *words: str, where: bool = False) -> float:
@@ -58,17 +64,28 @@ class Checkout:
         state = [] if self.cluster == "kind" else ["-e", f"lab_state_dir={self.scratch / 'state'}"]
         return ["-e", f"lab_cluster={self.cluster}", "-e", f"lab_artifacts_dir={self.scratch / 'artifacts'}", *state]
 
+    @contextmanager
+    def counting(self, name: str) -> Iterator[None]:
+        """Note the CPU time of a playbook and of what it started itself: a busy machine does not change that much."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        yield
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.cpu[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
     def measure_lab(self) -> None:
         """A pair: the empty playbook and a warm lab, which is measured with and without its load."""
-        self.empty.append(self.play(str(self.scratch / "empty.yml")))
-        self.lab.append(self.play("playbooks/lab.yml", "-e", "strategy=envoy"))
+        with self.counting("empty"):
+            self.empty.append(self.play(str(self.scratch / "empty.yml")))
+        with self.counting("lab"):
+            self.lab.append(self.play("playbooks/lab.yml", "-e", "strategy=envoy"))
         report = next((self.scratch / "artifacts/latest").glob("*/*/report.json"))
         self.beside_load.append(self.lab[-1] - json.loads(report.read_text())["actual"]["duration_s"])
 
     def measure_compare(self, strategies: str) -> None:
         """A comparison, to be divided by its cells."""
         words = ["-e", f"strategies={strategies}"] if strategies else []
-        self.compare.append(self.play("playbooks/compare.yml", *words))
+        with self.counting("compare"):
+            self.compare.append(self.play("playbooks/compare.yml", *words))
         self.cells = len(json.loads((self.scratch / "artifacts/latest/summary.json").read_text())["cells"])
 
     def remove(self) -> None:
@@ -118,12 +135,14 @@ def table(checkouts: list[Checkout]) -> str:
         ("empty playbook", [f"{median(one.empty):.2f} s" for one in checkouts]),
         ("lab.yml -e strategy=envoy, warm", [f"{median(one.lab):.2f} s" for one in checkouts]),
         ("  beside its load, × empty", [f"{ratio(one.beside_load, one.empty):.2f}" for one in checkouts]),
+        ("  CPU time, × empty", [f"{ratio(one.cpu['lab'], one.cpu['empty']):.2f}" for one in checkouts]),
     ]
     if all(one.compare for one in checkouts):
         rows += [
             ("compare.yml", [f"{median(one.compare):.1f} s" for one in checkouts]),
             ("  cells", [str(one.cells) for one in checkouts]),
-            ("  a cell, × empty", [f"{median(one.compare) / one.cells / median(one.empty):.2f}" for one in checkouts]),
+            ("  a cell, × empty", [a_cell(one, one.compare, one.empty) for one in checkouts]),
+            ("  CPU time of a cell, × empty", [a_cell(one, one.cpu["compare"], one.cpu["empty"]) for one in checkouts]),
         ]
     if len(checkouts) > 1:
         first = checkouts[0]
@@ -133,6 +152,11 @@ def table(checkouts: list[Checkout]) -> str:
             rows.append(("compare.yml of the first / of this", words))
     rows.append((f"load of the machine: {os.getloadavg()[0]:.1f}", []))
     return "\n".join(f"{name:36}" + "".join(f"{word:>14}" for word in words) for name, words in rows)
+
+
+def a_cell(one: Checkout, compare: list[float], empty: list[float]) -> str:
+    """A cell's part of a comparison, in empty playbooks."""
+    return f"{median(compare) / one.cells / median(empty):.2f}"
 
 
 def ratio(above: list[float], below: list[float]) -> float:

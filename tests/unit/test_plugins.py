@@ -7,15 +7,17 @@ import json
 import os
 import queue
 import signal
+import subprocess
 import sys
 import threading
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from grpc_lb_lab import cli
+from grpc_lb_lab import cli, forked
 from grpc_lb_lab.model.text import acts
 from grpc_lb_lab.places.local.state import StateFolder
 from grpc_lb_lab.settings import docker as engine
@@ -110,19 +112,54 @@ def test_a_program_that_fails_is_one_message(code, err, words):
     assert lb_lab._explain(["local", "up"], code, err).startswith(words)
 
 
-def test_a_bug_is_no_verdict(tmp_path, monkeypatch):
+def run(monkeypatch, program):
+    monkeypatch.setattr(forked.cli, "main", program)
+    return lb_lab.ActionModule._call(SimpleNamespace(_tell=partial(tell, [])), ["report"])
+
+
+def tell(shown, said, err, wait_s):
+    playbook = SimpleNamespace(_display=SimpleNamespace(display=shown.append))
+    return lb_lab.ActionModule._tell(playbook, said, err, wait_s)
+
+
+def test_a_bug_is_no_verdict(monkeypatch):
     """Python ends with 1 after a traceback, and 1 is also what `lb-lab report` ends with for a verdict of fail."""
-    program = tmp_path / "lb-lab"
-    program.write_text(
-        "#!/bin/sh\necho PASS\necho 'Traceback (most recent call last):' >&2\necho 'KeyError: 1' >&2\nexit 1\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setattr(lb_lab, "PROGRAM", program)
-    action = lb_lab.ActionModule.__new__(lb_lab.ActionModule)
-    code, out, err = action._call(["report"])
+
+    def breaks(_):
+        print("PASS")
+        raise KeyError(1)
+
+    code, out, err = run(monkeypatch, breaks)
     assert (code, out, err[-1]) == (4, "PASS\n", "KeyError: 1")
-    program.write_text("#!/bin/sh\necho FAIL\nexit 1\n")
-    assert action._call(["report"]) == (1, "FAIL\n", [])
+    assert run(monkeypatch, lambda _: print("FAIL") or 1) == (1, "FAIL\n", [])
+
+
+def test_a_program_of_a_step_is_a_process_of_its_own(monkeypatch):
+    """It ends by a signal like any other and has none of the playbook's handlers and streams."""
+
+    def dies(_):
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+        assert sys.stdin.read() == ""
+        print("out")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        assert run(monkeypatch, dies) == (-15, "out\n", [])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert run(monkeypatch, lambda _: sys.exit(3)) == (3, "", [])
+
+
+def test_what_a_program_leaves_running_is_not_waited_for(monkeypatch):
+    def leaves(_):
+        subprocess.Popen(["sleep", "20"])
+        return 0
+
+    began = time.monotonic()
+    assert run(monkeypatch, leaves)[0] == 0
+    assert time.monotonic() - began < 10
 
 
 def test_the_last_line_is_what_a_program_says():

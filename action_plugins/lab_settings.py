@@ -11,12 +11,8 @@ from typing import Any
 from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
-
-try:
-    from grpc_lb_lab import settings
-    from grpc_lb_lab.settings.docker import docker_answers
-except ImportError:  # another ansible-playbook than the one of .venv
-    settings = None  # type: ignore[assignment]
+from grpc_lb_lab import settings
+from grpc_lb_lab.settings.docker import docker_answers
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -29,11 +25,6 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the settings, or one message with all that is wrong."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        if settings is None:
-            return result | {
-                "failed": True,
-                "msg": "the lab is not set up here: run `make setup`, then .venv/bin/ansible-playbook",
-            }
         given = load_extra_vars(self._loader)
         raw = dict(self._task.args) | {name: given[name] for name in ("strategy", "scenario") if name in given}
         raw |= settings.names.maps(context.CLIARGS.get("extra_vars", ()))

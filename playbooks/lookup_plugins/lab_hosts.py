@@ -6,6 +6,7 @@ found no ``ansible.cfg``, and asks for the hosts before anything else.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import sys
@@ -31,10 +32,19 @@ class LookupModule(LookupBase):
     def run(self, terms: list[Any], variables: Mapping[str, Any] | None = None, **_: Any) -> list[str]:  # noqa: ARG002  Ansible's signature
         """Return the group of the lab, or end the playbook with one message that says what to do."""
         groups = (variables or {}).get("groups", {})
-        problem = wrong_options(context.CLIARGS) or wrong_place(constants.CONFIG_FILE, groups)
+        problem = wrong_program() or wrong_options(context.CLIARGS) or wrong_place(constants.CONFIG_FILE, groups)
         if problem:
             raise SystemExit(f"error: {problem}")  # Ansible would wrap any other error in six lines of its own
         return [GROUP]
+
+
+def wrong_program() -> str:
+    """Return what is wrong with the Ansible that runs this, or nothing."""
+    if importlib.util.find_spec("grpc_lb_lab"):
+        return ""
+    return (
+        "this ansible-playbook has no lab beside it. Run `make setup`, then .venv/bin/ansible-playbook of this checkout"
+    )
 
 
 def wrong_options(options: Mapping[str, Any]) -> str:

@@ -48,6 +48,19 @@ def test_from_another_folder_it_says_the_command_that_works(tmp_path, book):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("book", BOOKS)
+def test_another_ansible_than_the_labs_own(tmp_path, book):
+    words = [f"playbooks/{book}.yml", *own(tmp_path)]
+    foreign = f"import sys; sys.path.remove('{REPO}/app'); from ansible.cli.playbook import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", foreign, *words], cwd=REPO, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode != 0, done.stdout
+    assert "this ansible-playbook has no lab beside it. Run `make setup`, then " in told(done)
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_in_a_folder_that_all_can_write_to(tmp_path):
     """Ansible reads no ansible.cfg there; a checkout that is such a folder is tried with links."""
     place = tmp_path / "checkout"

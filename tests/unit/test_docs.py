@@ -22,8 +22,10 @@ TEXTS = {page: (REPO / page).read_text() for page in PAGES}
 TARGETS = set(re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.MULTILINE))
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Where a path may begin, for one who reads; and what is made by a run, a set-up or a cluster, or is no file of ours.
-ROOTS = (".", "app/grpc_lb_lab", "testbed")
-ELSEWHERE = re.compile(r"(artifacts|logs|base|istiod|\.lab|\.venv|~|\$TESTBED|\.?[a-z]+\.[\w.]+)/|envoy/__init__\.py$")
+ROOTS = (".", "app/grpc_lb_lab", "app/grpc_lb_lab/judge", "testbed")
+ELSEWHERE = re.compile(
+    r"(STRATEGY|artifacts|logs|base|istiod|\.lab|\.venv|~|\$TESTBED|\.?[a-z]+\.[\w.]+)/|envoy/__init__\.py$"
+)
 
 
 def prose(page: str) -> str:

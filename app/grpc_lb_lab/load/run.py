@@ -206,9 +206,10 @@ class Client:
             # Not earlier: what was never used is not in it. Not later: a sidecar ends with its pod.
             self._proxy_stats = await self._own_proxy.text()
         proxy = self._own_proxy.compare(before, after)
-        headless = self._plan.targets.get("headless", "")
-        if not headless:
+        headless = self._plan.targets.get("headless")
+        if headless is None:
             self._notes.append("the servers' own counts are missing: the plan has no headless target")
+        if not headless:
             return [], proxy
         servers, notes = await stats.ask_all(headless, self._plan.dns, self._plan.run)
         self._notes += notes

@@ -28,7 +28,8 @@ class Plan:
     """All that a client needs to know. The same JSON in a ConfigMap and in a local file.
 
     ``strategy`` is the parsed strategy file. ``targets`` maps the words of ``client.target`` to addresses, for example
-    ``{"service": "echo:50051", "sidecar": "127.0.0.1:15001", "sidecar_admin": "127.0.0.1:9901"}``. ``dns`` is
+    ``{"service": "echo:50051", "sidecar": "127.0.0.1:15001", "sidecar_admin": "127.0.0.1:9901"}``; an empty
+    ``headless`` means that not the clients ask the servers what they counted, but whoever started them. ``dns`` is
     ``HOST:PORT`` of the DNS server that gRPC shall ask, or empty for the machine's own. ``course`` is None in the
     scenario ``steady``, where nothing happens but the load. ``processes`` are the pids of what stands between client
     and servers on this machine, by the address that ``ProxyStats`` has for it, or by a name where nobody asks it for

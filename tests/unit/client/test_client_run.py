@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -55,6 +56,17 @@ def test_pick_first_over_a_name_takes_one_and_names_all(replicas, name_server, p
     assert len(result.resolved) == 3
     assert len(result.connections) == 1
     assert len(result.servers) == 3
+
+
+def test_servers_are_not_asked_when_whoever_started_the_client_does(replicas, plan, run):
+    (server,) = replicas(1)
+    wish = plan("")
+    wish.strategy["client"]["target"] = "service"
+    there = {"service": address(server)}
+    asked = run(replace(wish, targets={**there, "headless": ""}))
+    assert (asked.servers, asked.notes) == ([], [])
+    unknown = run(replace(wish, targets=there))
+    assert unknown.notes == ["the servers' own counts are missing: the plan has no headless target"]
 
 
 def test_connections_are_real_and_take_calls_in_turn(replicas, plan, run):

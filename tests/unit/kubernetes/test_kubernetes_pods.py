@@ -11,8 +11,9 @@ from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Replica
 from grpc_lb_lab.model.plan import Load
-from grpc_lb_lab.places.kubernetes import load, pods, rollout
+from grpc_lb_lab.places.kubernetes import load, pods, problems, rollout
 from grpc_lb_lab.places.kubernetes.cluster.programs import Done, Kubectl
+from grpc_lb_lab.places.kubernetes.pods import Problem
 from grpc_lb_lab.places.kubernetes.run import with_newcomers
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def container(name: str, **state: Any) -> dict[str, Any]:
 )
 def test_problem(status: dict[str, Any], words: str) -> None:
     found = pods.problem(make("p-0", **status))
-    assert words in found if words else found == ""
+    assert words in str(found) if words else found is None
 
 
 def deployment(**status: int) -> dict[str, Any]:
@@ -224,10 +225,17 @@ def test_clients_that_a_quota_forbids_are_named_from_the_events_of_this_job(
 esac""",
     )
     monkeypatch.setattr(load, "LOOK_AT_EVENTS_S", 0.1)
-    monkeypatch.setattr(rollout, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(problems, "PATIENCE_S", 0.1)
     with pytest.raises(LabError) as error:
         load.follow(Kubectl("ns"), Load(clients=2), 30)
     assert str(error.value) == f"the load does not start: no more pods can be created for load: {QUOTA}"
+
+
+def test_a_node_may_join_for_longer_than_an_image_may_be_missing() -> None:
+    for problem, limit_s in ((Problem("no image"), 8), (Problem("no node", unscheduled=True), 30)):
+        subject = problems.Patience(ticking(1))
+        looks = [subject.staying({problem}) for _ in range(limit_s + 1)]
+        assert looks == [None] * limit_s + [problem]
 
 
 def test_a_passing_problem_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:

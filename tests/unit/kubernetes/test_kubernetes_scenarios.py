@@ -13,7 +13,7 @@ from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Event
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
-from grpc_lb_lab.places.kubernetes import faults, injector, load
+from grpc_lb_lab.places.kubernetes import faults, injector, load, problems
 from grpc_lb_lab.places.kubernetes.clocks import Clocks
 from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
 from grpc_lb_lab.places.kubernetes.injector import KubernetesInjector
@@ -213,7 +213,7 @@ def test_a_pod_that_finds_no_node_ends_the_scenario(
     told: Told, program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program("kubectl", ":")
-    monkeypatch.setattr(injector, "patience", lambda _: 0.05)
+    monkeypatch.setattr(problems, "UNSCHEDULABLE_PATIENCE_S", 0.05)
     homeless = make("e-2")
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient cpu"}
     homeless["status"]["conditions"] = [condition]

@@ -12,7 +12,7 @@ from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 from grpc_lb_lab.places.kubernetes.faults import FaultLines
 from grpc_lb_lab.places.kubernetes.namespace import DIGEST
-from grpc_lb_lab.places.kubernetes.rollout import patience
+from grpc_lb_lab.places.kubernetes.problems import Patience
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.inventory import Replica
@@ -122,14 +122,11 @@ class KubernetesInjector:
         with a problem that does not go away, and after a minute and 10 s a replica.
         """
         limit_s = SETTLE_S + SETTLE_EACH_S * self._replicas
-        since, began = dict[str, float](), time.monotonic()
+        patience, began = Patience(), time.monotonic()
         while not self._is_settled():
-            now = time.monotonic()
-            since = {problem: since.get(problem, now) for problem in self._witness.problems()}
-            for problem, first_seen in sorted(since.items()):
-                if now - first_seen >= patience(problem):
-                    raise LabError(f"the replicas do not get ready: {problem}")
-            if now - began > limit_s:
+            if staying := patience.staying(self._witness.problems()):
+                raise LabError(f"the replicas do not get ready: {staying}")
+            if time.monotonic() - began > limit_s:
                 raise LabError(f"not over {limit_s:.0f} s after the last event: {self.missing()}")
             await asyncio.sleep(LOOK_S)
 
@@ -139,7 +136,7 @@ class KubernetesInjector:
         left = sorted(self._leaving & {replica.pod for replica in current})
         words = [f"{sum(replica.ready for replica in current)} of {self._replicas} replicas are ready"]
         words += [f"{', '.join(left)} should have left"] if left else []
-        return ", ".join([*words, *sorted(self._witness.problems())])
+        return ", ".join([*words, *map(str, sorted(self._witness.problems()))])
 
     def _is_settled(self) -> bool:
         current = self._witness.current()

@@ -15,8 +15,8 @@ from grpc_lb_lab.model import client_log, live_feed
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.places.kubernetes import pods
 from grpc_lb_lab.places.kubernetes.cluster.programs import end, say
-from grpc_lb_lab.places.kubernetes.last_words import last_words
-from grpc_lb_lab.places.kubernetes.rollout import patience
+from grpc_lb_lab.places.kubernetes.pods import Problem
+from grpc_lb_lab.places.kubernetes.problems import Patience, last_words
 from grpc_lb_lab.run.telling import Telling
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Following:
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     done: dict[int, int] = field(default_factory=dict)
-    refused: str = ""
+    refused: Problem | None = None
     alive_at: float = field(default_factory=time.monotonic)
     on_live: Callable[[str], None] = lambda _: None
 
@@ -129,7 +129,7 @@ def follow(
     watch = kubectl.start("get", "pods", f"--selector={SELECTOR}", "--watch", "--output-watch-events", "--output=json")
     threading.Thread(target=_read_objects, args=(watch, events), daemon=True).start()
     logs: subprocess.Popen[str] | None = None
-    started_at, since = time.monotonic(), dict[str, float]()
+    started_at, patience = time.monotonic(), Patience()
     look_at = started_at + LOOK_AT_EVENTS_S
     try:
         while not state.finished:
@@ -138,7 +138,7 @@ def follow(
             now = time.monotonic()
             if len(state.known) < state.clients and now >= look_at:
                 state.refused, look_at = _refused(kubectl), now + LOOK_AT_EVENTS_S
-            since = _check(state, since, limit_s, now - started_at)
+            _check(state, patience, limit_s, now - started_at)
             if logs is None and state.started:
                 logs = _follow_logs(kubectl, asked.clients, events)
                 on_start(list(state.known.values()))
@@ -170,29 +170,25 @@ def _drain(events: queue.Queue[tuple[str, Any]], state: Following) -> None:
         return
 
 
-def _check(state: Following, since: dict[str, float], limit_s: float, elapsed_s: float) -> dict[str, float]:
-    """Return since when each problem stands. Raises ``LabError`` for one that stays, and for time run out."""
-    now = time.monotonic()
+def _check(state: Following, patience: Patience, limit_s: float, elapsed_s: float) -> None:
+    """Raise ``LabError`` for a problem that stays, and for time run out."""
     problems = {problem for pod in state.known.values() if (problem := pods.problem(pod))}
     problems |= {state.refused} if state.refused and len(state.known) < state.clients else set()
-    since = {problem: since.get(problem, now) for problem in problems}
-    for problem, first_seen in sorted(since.items()):
-        if now - first_seen >= patience(problem):
-            raise LabError(f"the load does not start: {problem}")
-    if now - state.alive_at > STALL_LIMIT_S:
+    if staying := patience.staying(problems):
+        raise LabError(f"the load does not start: {staying}")
+    if time.monotonic() - state.alive_at > STALL_LIMIT_S:
         raise LabError(f"the load hangs: no client said anything for {STALL_LIMIT_S:.0f} s{_states(state)}")
     if elapsed_s > limit_s:
         raise LabError(f"the load was not done after {limit_s:.0f} s{_states(state)}")
-    return since
 
 
-def _refused(kubectl: Kubectl) -> str:
+def _refused(kubectl: Kubectl) -> Problem | None:
     """Why the cluster made no pod for a client: only the events of the Job tell, and older Jobs had its name."""
     job = kubectl.attempt("get", "job", "load", "--output=jsonpath={.metadata.uid}")
     of_it = f"--field-selector=involvedObject.uid={job.stdout.strip()},reason=FailedCreate"
     done = kubectl.attempt("get", "events", of_it, "--output=json")
     found = json.loads(done.stdout)["items"] if job.stdout and done.code == 0 else []
-    return pods.refusal("load", found[-1].get("message", "")) if found else ""
+    return pods.refusal("load", found[-1].get("message", "")) if found else None
 
 
 def _states(state: Following) -> str:

@@ -66,7 +66,7 @@ def send(errand: OutsideLoad, targets: dict[str, str], way: str, *, together: bo
     plan = errand.plan()
     errand.results.mkdir(parents=True, exist_ok=True)
     told = errand.logs / "plan-outside.json"
-    told.write_text(json.dumps(plan | {"targets": targets}, indent=1), encoding="utf-8")
+    told.write_text(json.dumps(plan | {"targets": {**targets, "headless": ""}}, indent=1), encoding="utf-8")
     words = ["--plan", str(told), "--live", str(errand.live)]
     if together:
         meeting = errand.logs / "meeting"
@@ -76,7 +76,7 @@ def send(errand: OutsideLoad, targets: dict[str, str], way: str, *, together: bo
     counted, unknown = _ask_servers(errand, plan["run"], int(plan["targets"]["service"].rpartition(":")[2]))
     for path in errand.results.glob("client-*.json"):
         result = json.loads(path.read_text(encoding="utf-8"))
-        notes = [*(note for note in result["notes"] if "own counts" not in note), *unknown]
+        notes = [*result["notes"], *unknown]
         path.write_text(json.dumps(result | {"servers": counted, "notes": notes}), encoding="utf-8")
 
 

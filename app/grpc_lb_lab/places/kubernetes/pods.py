@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from grpc_lb_lab.model.inventory import Replica
@@ -14,6 +15,18 @@ UNPULLABLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageN
 BROKEN = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff")
 
 _ATTEMPT = re.compile(r'^(Error creating: )?(pods "[^"]*" is )?')
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """Why a pod will not do its work, in words. ``unscheduled``: it has no node yet."""
+
+    words: str
+    unscheduled: bool = False
+
+    def __str__(self) -> str:
+        """Return the words."""
+        return self.words
 
 
 def name(pod: Pod) -> str:
@@ -50,34 +63,33 @@ def statuses(pod: Pod) -> list[dict[str, Any]]:
     return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
 
 
-def problem(pod: Pod) -> str:
-    """Say in words why this pod will not do its work, or nothing when it does or still may.
+def problem(pod: Pod) -> Problem | None:
+    """Say why this pod will not do its work; None when it does or still may.
 
     A container that restarts counts: neither server nor client nor proxy ends on its own.
     """
     status = pod.get("status", {})
     if status.get("reason") in ("Evicted", "NodeLost", "Terminated", "Preempting", "NodeShutdown"):
-        return (
-            f"pod {name(pod)} was ended by Kubernetes ({status['reason']}): {status.get('message', 'no reason given')}"
-        )
+        message = status.get("message", "no reason given")
+        return Problem(f"pod {name(pod)} was ended by Kubernetes ({status['reason']}): {message}")
     for container in statuses(pod):
         words = _waiting(container) or _ended(container)
         if words:
-            return f"pod {name(pod)}, container {container['name']}: {words}"
+            return Problem(f"pod {name(pod)}, container {container['name']}: {words}")
     return _unschedulable(pod)
 
 
-def refused(deployment: dict[str, Any]) -> str:
-    """Say in words why no more pods can be created for a Deployment (a quota, a policy), or nothing."""
+def refused(deployment: dict[str, Any]) -> Problem | None:
+    """Say why no more pods can be created for a Deployment (a quota, a policy)."""
     for item in deployment.get("status", {}).get("conditions", []):
         if item["type"] == "ReplicaFailure" and item["status"] == "True":
             return refusal(str(deployment["metadata"]["name"]), item.get("message", ""))
-    return ""
+    return None
 
 
-def refusal(owner: str, message: str) -> str:
+def refusal(owner: str, message: str) -> Problem:
     """Say what the cluster said when it refused a pod of ``owner``, without the name that each attempt makes up."""
-    return f"no more pods can be created for {owner}: {_short(_ATTEMPT.sub('', message))}"
+    return Problem(f"no more pods can be created for {owner}: {_short(_ATTEMPT.sub('', message))}")
 
 
 def culprit(pod: Pod) -> str:
@@ -109,11 +121,12 @@ def _ended(container: dict[str, Any]) -> str:
     return f"it ended with exit code {ended['exitCode']}"
 
 
-def _unschedulable(pod: Pod) -> str:
+def _unschedulable(pod: Pod) -> Problem | None:
     for item in pod.get("status", {}).get("conditions", []):
         if item["type"] == "PodScheduled" and item["status"] == "False" and item.get("reason") == "Unschedulable":
-            return f"pod {name(pod)} finds no node: {_short(item.get('message', ''))}"
-    return ""
+            words = f"pod {name(pod)} finds no node: {_short(item.get('message', ''))}"
+            return Problem(words, unscheduled=True)
+    return None
 
 
 def _short(message: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
+    from grpc_lb_lab.places.kubernetes.pods import Problem
 
 # The name whose addresses every client that knows of endpoints goes by; the Service's own change in the same moment.
 SERVICE = "echo-headless"
@@ -89,7 +90,7 @@ class ReplicaWatcher:
         """The pods that are wanted now, ready or not yet, oldest first."""
         return [pods.replica(pod) for pod in sorted(self._wanted(), key=_age)]
 
-    def problems(self) -> set[str]:
+    def problems(self) -> set[Problem]:
         """Why wanted pods will not do their work."""
         return {problem for pod in self._wanted() if (problem := pods.problem(pod))}
 

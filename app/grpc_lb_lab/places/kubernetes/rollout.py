@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.places.kubernetes import pods
 from grpc_lb_lab.places.kubernetes.cluster.programs import say
-from grpc_lb_lab.places.kubernetes.last_words import last_words
+from grpc_lb_lab.places.kubernetes.problems import Patience, last_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,10 +21,6 @@ SERVERS = "servers"
 SELECTOR = f"{RELEASE},{COMPONENT}={SERVERS}"
 SERVICES = ("echo", "echo-headless")
 POLL_S = 0.5
-# How long a problem must stand before it is believed. An image pull is retried after some 10 s, and may then work.
-PATIENCE_S = 8.0
-# A node may still be joining.
-UNSCHEDULABLE_PATIENCE_S = 30.0
 
 
 def wait(
@@ -34,7 +30,7 @@ def wait(
 
     Raises ``LabError`` when a pod has a problem that does not go away, and after ``limit_s`` seconds.
     """
-    start, since, said = clock(), dict[str, float](), -1
+    start, patience, said = clock(), Patience(clock), -1
     while True:
         objects = kubectl.items("deployments,pods,endpointslices", f"--selector={RELEASE}")
         parts = by_component(objects)
@@ -49,19 +45,12 @@ def wait(
         problems = {problem for pod in [*servers, *beside] if (problem := pods.problem(pod))}
         # Nothing is wrong with a pod that was never made: a quota or a policy forbids it, and the Deployment says so.
         problems |= {problem for item in objects if item["kind"] == "Deployment" and (problem := pods.refused(item))}
-        since = {problem: since.get(problem, clock()) for problem in problems}
-        for problem, first_seen in sorted(since.items()):
-            if clock() - first_seen >= patience(problem):
-                raise LabError(f"the servers do not start: {problem}{last_words(kubectl, servers)}")
+        if staying := patience.staying(problems):
+            raise LabError(f"the servers do not start: {staying}{last_words(kubectl, servers)}")
         if clock() - start > limit_s:
             why = _why([*servers, *beside])
             raise LabError(f"only {ready} of {replicas} servers got ready within {limit_s:.0f} s{why}")
         time.sleep(POLL_S)
-
-
-def patience(problem: str) -> float:
-    """Return how many seconds to hope that a problem goes away."""
-    return UNSCHEDULABLE_PATIENCE_S if "finds no node" in problem else PATIENCE_S
 
 
 def by_component(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -1,7 +1,8 @@
-"""What a container said before it went wrong, for the end of a message."""
+"""When a problem of a pod is believed, and what its container said before."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.errors import PREFIX
@@ -9,11 +10,36 @@ from grpc_lb_lab.places.kubernetes import pods
 from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
 
 MOST_CHARACTERS = 300
+
+PATIENCE_S = 8.0
+"""An image pull is retried after some 10 s, and may then work."""
+
+UNSCHEDULABLE_PATIENCE_S = 30.0
+"""A node may still be joining."""
+
+
+class Patience:
+    """Remembers since when each problem stands."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin without problems; ``clock`` tells seconds."""
+        self._clock = clock
+        self._since: dict[pods.Problem, float] = {}
+
+    def staying(self, problems: Iterable[pods.Problem]) -> pods.Problem | None:
+        """Take in all that is wrong now; return a problem that has stood for too long, the first by its words."""
+        now = self._clock()
+        self._since = {problem: self._since.get(problem, now) for problem in problems}
+        return next((problem for problem, since in sorted(self._since.items()) if now - since >= _limit(problem)), None)
+
+
+def _limit(problem: pods.Problem) -> float:
+    return UNSCHEDULABLE_PATIENCE_S if problem.unscheduled else PATIENCE_S
 
 
 def last_words(kubectl: Kubectl, found: Iterable[pods.Pod]) -> str:

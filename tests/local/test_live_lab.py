@@ -30,6 +30,27 @@ def test_up_again_changes_nothing_and_down_leaves_nothing(lab: Lab) -> None:
     assert lab.do("status", "--json") == {"running": False}
 
 
+@pytest.mark.parametrize("strategy", ["service", "xds", "envoy-both"])
+def test_a_fresh_lab_has_nothing_of_the_one_before_but_its_supervisor(lab: Lab, strategy: str) -> None:
+    lab.up(strategy, replicas=3)
+    supervisor, spawner, *others = lab.pids()
+    before = lab.status()
+    fresh = lab.up("headless", 2, "--fresh")
+    assert fresh["changed"] is True
+    assert set(fresh["inventory"]["versions"]) == {"grpcio", "kernel", "python"}
+    assert lab.pids()[:2] == [supervisor, spawner]
+    assert len(lab.pids()) == 2 + 2
+    assert not [pid for pid in others if alive(pid)]
+    after = lab.status()
+    assert [one["ip"] for one in after["replicas"]] == [one["ip"] for one in before["replicas"]][:2]
+    assert not {one["uid"] for one in after["replicas"]} & {one["uid"] for one in before["replicas"]}
+    assert (after["wish"]["service"], after["control_planes"]) == (False, [])
+    assert {file.stem for file in (lab.state / "logs").iterdir()} == {one["pod"] for one in after["replicas"]}
+    assert lab.up(strategy, 3, "--fresh")["changed"] is True
+    assert len(lab.ready()) == 3
+    assert lab.up(strategy, 3, "--fresh")["changed"] is True
+
+
 def test_the_status_command_tells_people_and_programs(lab: Lab) -> None:
     assert lab.run("status").stdout == "no lab runs here\n"
     lab.up(replicas=2)

@@ -108,6 +108,10 @@ class ReplicaAddresses:
         self._free = free
         self._next = 0
 
+    def start_over(self) -> None:
+        """Hand out the first ones again: of those that had them, none is left, nor anybody who knew them."""
+        self._next = 0
+
     def take(self) -> str:
         """Return the next free address. Raises ``LabError`` when the block is used up."""
         while True:

@@ -43,6 +43,7 @@ def add_parsers(subparsers: Any) -> None:
     up.add_argument(
         "--dns-order", choices=("address", "shuffled"), default="shuffled", help="order of A records (CoreDNS shuffles)"
     )
+    up.add_argument("--fresh", action="store_true", help="end all that runs there first")
     load = _add(commands, "load", "send one load and collect its results", _load)
     load.add_argument("--plan", type=Path, required=True, metavar="FILE", help="plan.json")
     load.add_argument("--results", type=Path, required=True, metavar="DIR", help="for client-N.json and inventory.json")
@@ -87,20 +88,22 @@ def _up(arguments: argparse.Namespace) -> int:
     preflight.check_numbers(arguments.replicas, arguments.port)
     strategy = read_strategy(arguments.strategy)
     refuse_what_cannot_run(strategy)
-    _gateway_program(strategy)
     wish = make_wish(strategy, arguments.replicas, arguments.dns_order)
-    program = asdict(envoy.find_program()) if needs(strategy).envoy else None
     state = StateFolder(arguments.state)
     state.refuse_foreign()
+    running = _status_of(state)
+    program = asdict(envoy.find_program(running.get("envoy"))) if needs(strategy).envoy else None
+    _gateway_program(strategy)
     preflight.check_files(wish.replicas)
-    preflight.check_memory(wish.replicas - _running_replicas(state))
+    preflight.check_memory(wish.replicas - len(running["replicas"]))
     if arguments.root:
         own.claim_root(arguments.root)
     started = 0
     try:
+        request = {"op": "up", "wish": asdict(wish), "envoy": program, "fresh": arguments.fresh}
         hello, is_new = session.ensure(state, arguments.port, _say)
         started = int(hello["pid"]) if is_new else 0
-        result = session.connect(state).ask({"op": "up", "wish": asdict(wish), "envoy": program}, _say)
+        result = session.connect(state).ask(request, _say)
     except LabError as error:
         told = state.explain(session.with_last_words(state, error))
         if arguments.logs:
@@ -138,9 +141,10 @@ def _load(arguments: argparse.Namespace) -> int:
     plan = arguments.plan.absolute()
     strategy = read_plan(plan).strategy
     needed = needs(strategy)
-    program = asdict(envoy.find_program()) if needed.sidecar or needed.gateway == "envoy" else None
+    needs_envoy = needed.sidecar or needed.gateway == "envoy"
+    program = asdict(envoy.find_program(hello["envoy"])) if needs_envoy else None
     request = {"op": "load", "plan": str(plan), "results": str(arguments.results.absolute()), "envoy": program}
-    request["gateway"] = _gateway_program(strategy)
+    request["gateway"] = program if needed.gateway == "envoy" else _gateway_program(strategy)
     request["live"] = str(arguments.live.absolute()) if arguments.live else None
     with aborting(arguments.watch_pid) as abort:
         try:
@@ -152,17 +156,14 @@ def _load(arguments: argparse.Namespace) -> int:
 
 
 def _gateway_program(strategy: dict[str, Any]) -> dict[str, str] | None:
-    """Return the program of the strategy's gateway, if it has one. Raises ``LabError`` with the package to install."""
+    """Find nginx or HAProxy for the strategy's gateway. Raises ``LabError`` with the package to install."""
     from dataclasses import asdict
 
     from grpc_lb_lab.places.local import programs
     from grpc_lb_lab.places.local.desired_state import needs
-    from grpc_lb_lab.places.local.supervisor import envoy
 
     kind = needs(strategy).gateway
-    if not kind:
-        return None
-    return asdict(envoy.find_program() if kind == "envoy" else programs.find(kind))
+    return asdict(programs.find(kind)) if kind in programs.PACKAGES else None
 
 
 def _scale(arguments: argparse.Namespace) -> int:
@@ -171,7 +172,7 @@ def _scale(arguments: argparse.Namespace) -> int:
 
     preflight.check_numbers(arguments.replicas, DEFAULT_PORT)
     preflight.check_files(arguments.replicas)
-    preflight.check_memory(arguments.replicas - _running_replicas(StateFolder(arguments.state)))
+    preflight.check_memory(arguments.replicas - len(_status_of(StateFolder(arguments.state))["replicas"]))
     return _print(_ask(arguments, {"op": "scale", "replicas": arguments.replicas}))
 
 
@@ -211,13 +212,14 @@ def _ask(arguments: argparse.Namespace, request: dict[str, Any]) -> dict[str, An
     return session.connect(StateFolder(arguments.state)).ask(request, _say)
 
 
-def _running_replicas(state: Any) -> int:
+def _status_of(state: StateFolder) -> dict[str, Any]:
+    """What the lab says of itself; that of none where none answers."""
     from grpc_lb_lab.places.local import session
 
     try:
-        return len(session.connect(state).ask({"op": "status"}, timeout_s=10)["replicas"])
+        return session.connect(state).ask({"op": "status"}, timeout_s=10)
     except LabError:
-        return 0
+        return {"replicas": [], "envoy": None}
 
 
 def _say(text: str) -> None:

@@ -20,10 +20,11 @@ _VERSION = re.compile(r"\d+(\.\d+)+")
 
 @dataclass(frozen=True)
 class Program:
-    """A program that runs on this machine."""
+    """A program that runs on this machine. ``stamp`` is the time of its file, 0 where nobody noted it."""
 
     path: str
     version: str
+    stamp: int = 0
 
     @property
     def numbers(self) -> tuple[int, ...]:

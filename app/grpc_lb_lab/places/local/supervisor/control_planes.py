@@ -97,6 +97,18 @@ class ControlPlanes:
         await self._run(name)
         self._keeping[name] = asyncio.create_task(self._keep(name))
 
+    async def stop(self) -> None:
+        """End all of them and forget them."""
+        keeping, processes = [*self._keeping.values()], [*self._processes.values()]
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+        self._keeping.clear()
+        self._processes.clear()
+        await self._spawner.stop(processes, 0)
+        for process in processes:
+            process.log.unlink(missing_ok=True)
+
     async def _run(self, name: str) -> None:
         line = [name, "--listen", self._target(name), "--endpoints-file", str(self._state.endpoints)]
         process = await self._spawner.module(name, line, self._state.logs / f"{name}.log")
@@ -126,7 +138,7 @@ class ControlPlanes:
     async def _keep(self, name: str) -> None:
         """Start it again whenever it dies, as a Deployment would."""
         while True:
-            status = await self._processes[name].ended
+            status = await asyncio.shield(self._processes[name].ended)  # not ours to cancel
             self._events.add(f"{name}-ended", f"pid {self._processes[name].pid}: {describe_end(status)}")
             await asyncio.sleep(_RESTART_AFTER_S)
             try:

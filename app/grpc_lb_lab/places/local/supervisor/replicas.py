@@ -109,6 +109,24 @@ class Replicas:
         await self._reconcile()
         await self.settled()
 
+    async def clear(self) -> None:
+        """End every replica without grace and forget it, its address and its logs."""
+        self.desired, self.drain_s = 0, 0.0
+        self._settling.fresh_start()
+        processes = [process for member in self.everyone for process in member.processes]
+        for member in self.current:
+            self._terminate(member, grace_s=0)
+        await self._spawner.stop(processes, 0)
+        await self._settling.until(
+            lambda: all(member.state == "ended" for member in self.everyone),
+            _START_TIMEOUT_S,
+            "not all replicas ended",
+        )
+        for file in [file for member in self.everyone for file in self._logs.glob(f"{member.pod}*")]:
+            file.unlink(missing_ok=True)
+        self.everyone.clear()
+        self._addresses.start_over()
+
     def discard_stopped(self) -> None:
         """End replicas that somebody stopped and never let go on; the next ``scale`` replaces them."""
         for member in self.current:

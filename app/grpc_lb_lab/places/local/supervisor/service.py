@@ -22,6 +22,7 @@ _START_TIMEOUT_S = 10.0
 _FOLLOW_TIMEOUT_S = 5.0
 _LOOK_S = 0.02
 _RESTART_AFTER_S = 0.5
+_GRACE_S = 1.0
 
 
 def endpoints(addresses: Sequence[str], port: int) -> dict[str, Any]:
@@ -87,6 +88,16 @@ class ServiceProxy:
         await self._run()
         self._keeping = asyncio.create_task(self._keep())
 
+    async def stop(self) -> None:
+        """End the proxy and forget it; another ``start`` starts it again."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        process, self.process, self._keeping, self.version = self.process, None, None, ""
+        if process is not None:
+            await self._spawner.stop([process], _GRACE_S)
+            process.log.unlink(missing_ok=True)
+
     async def followed(self) -> None:
         """Wait until the proxy uses the ready set of now. Raises ``LabError`` when it does not in time."""
         try:
@@ -113,7 +124,7 @@ class ServiceProxy:
     async def _keep(self) -> None:
         """Start the proxy again whenever it dies: the rules of kube-proxy do not go away either."""
         while self.process is not None:
-            status = await self.process.ended
+            status = await asyncio.shield(self.process.ended)  # not ours to cancel
             self._events.add("service-ended", f"the Service proxy (Envoy): {describe_end(status)}")
             await asyncio.sleep(_RESTART_AFTER_S)
             try:

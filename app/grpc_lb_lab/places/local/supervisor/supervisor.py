@@ -54,6 +54,7 @@ class Supervisor:
         self._since = time.time()
         self._fingerprint = fingerprint()
         self._wish = DesiredState(replicas=0)
+        self._envoy: dict[str, Any] | None = None
         self._changing = asyncio.Lock()
         self._spawner = Spawner(*spawner, lost=self._spawner_lost)
         self._dns = DnsServer(Zone(self._block.service))
@@ -96,13 +97,21 @@ class Supervisor:
             "fingerprint": self._fingerprint,
             "port": self._port,
             "load": self._loads.describe(),
+            "envoy": self._envoy,
         }
 
     async def up(self, request: Request) -> dict[str, Any]:
-        """Make the lab what ``wish`` says; ``changed`` tells whether anything had to be done."""
-        wanted = merge(self._wish, DesiredState(**request.data["wish"]))
+        """Make the lab what ``wish`` says; ``changed`` tells whether anything had to be done.
+
+        ``fresh``: end all that runs first, so that nothing is left of what was measured with it before.
+        """
+        self._envoy = request.data.get("envoy") or self._envoy
         async with self._changing:
             await self._loads.end_orphan(request.progress)
+            if request.data.get("fresh"):
+                self._loads.refuse_if_running("the lab cannot be changed")
+                await self._clear()
+            wanted = merge(self._wish, DesiredState(**request.data["wish"]))
             changed = wanted != self._wish or not self._settled(wanted)
             if changed:
                 self._loads.refuse_if_running("the lab cannot be changed")
@@ -153,6 +162,7 @@ class Supervisor:
             "desired": self._replicas.desired,
             "replicas": self._describe(member for member in self._replicas.everyone if member.state != "ended"),
             "load": self._loads.describe(),
+            "envoy": self._envoy,
             "events": [dataclasses.asdict(event) for event in self.events.last(_STATUS_EVENTS)],
         }
 
@@ -185,6 +195,14 @@ class Supervisor:
             request.progress(f"starting the control plane {name} in {self._block}")
             await self._planes.start(name)
         self._wish = wanted
+        self._dns.zone = dataclasses.replace(self._dns.zone, others=self._planes.names)
+
+    async def _clear(self) -> None:
+        """End replicas, Service and control planes, and forget them: the lab is as it was when it started."""
+        self._wish = DesiredState(replicas=0)
+        await self._planes.stop()
+        await self._service.stop()
+        await self._replicas.clear()
         self._dns.zone = dataclasses.replace(self._dns.zone, others=self._planes.names)
 
     def _settled(self, wanted: DesiredState) -> bool:

@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         raw |= {name: given[name] for name in names.COMPARE if name in given}
         raw |= names.maps(context.CLIARGS.get("extra_vars", ()))
         try:
-            wanted = compare.compare(raw, repo=REPO, docker_answers=docker_answers, given=list(given))
+            wanted = compare.compare(raw, repo=REPO, docker_answers=docker_answers, given=given)
             run = find_unfinished(wanted) if wanted.resume else None
             if not (task_vars or {}).get("ansible_check_mode"):
                 run = begin(wanted, run)

@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
         raw = dict(self._task.args) | {name: given[name] for name in ("strategy", "scenario") if name in given}
         raw |= settings.names.maps(context.CLIARGS.get("extra_vars", ()))
         try:
-            found = settings.validate(raw, repo=REPO, docker_answers=docker_answers, given=list(given))
+            found = settings.validate(raw, repo=REPO, docker_answers=docker_answers, given=given)
         except settings.UsageError as error:
             return result | {"failed": True, "msg": str(error)}
         place = f"{found.cluster}: {found.cluster_reason}" if found.cluster_reason else found.cluster

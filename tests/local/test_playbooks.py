@@ -161,6 +161,7 @@ def place(tmp_path_factory):
         (["-e", '{"lab_rate": NaN}'], ["lab_rate=nan", "0.1 to 100,000"]),
         (["-e", '{"strategy": "env\\u001b[2Joy"}'], ["strategy=env\\x1b[2Joy", "unknown"]),
         (["-e", "lab_istio_values=/dev/zero"], ["lab_istio_values=/dev/zero", "a device"]),
+        (["-e", "artifacts_run=5"], ["artifacts_run=5", "the lab sets this itself. Allowed: no -e artifacts_run"]),
     ],
 )
 def test_wrong_input_is_refused_at_once(tmp_path, arguments, words):
@@ -174,6 +175,15 @@ def test_wrong_input_is_refused_at_once(tmp_path, arguments, words):
     assert run.changed == 0
     assert "Traceback" not in run.screen
     assert "WARNING" not in run.screen
+    assert not list(tmp_path.iterdir()), "nothing was made"
+
+
+@pytest.mark.parametrize("playbook", ["compare", "cluster", "reset"])
+def test_no_playbook_takes_a_name_that_it_sets_itself(tmp_path, playbook):
+    name = {"compare": "lab_compare", "cluster": "lab_run", "reset": "reset_failures"}[playbook]
+    run = Place(tmp_path / "state", tmp_path / "artifacts").play(playbook, **{name: "5"})
+    assert run.code != 0
+    assert run.errors == [f"error: {name}=5: the lab sets this itself. Allowed: no -e {name}"]
     assert not list(tmp_path.iterdir()), "nothing was made"
 
 

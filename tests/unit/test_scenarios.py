@@ -267,7 +267,7 @@ def test_a_file_under_another_name(own, tmp_path):
 
 def cells(**variables):
     raw = {"lab_cluster": "local", **variables}
-    return compare.compare(raw, repo=REPO, docker_answers=lambda: False, given=list(raw))
+    return compare.compare(raw, repo=REPO, docker_answers=lambda: False, given=raw)
 
 
 def test_a_comparison_leaves_out_what_makes_no_sense(monkeypatch):

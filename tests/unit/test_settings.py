@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from grpc_lb_lab import settings
 from grpc_lb_lab.places.local import preflight
+from grpc_lb_lab.settings import names
 from grpc_lb_lab.settings.clusters import KUBERNETES_ONLY
 
 REPO = Path(__file__).resolve().parents[2]
 
 
-def check(raw=None, *, repo=REPO, docker=False, given=(), platform="linux", **variables):
+def check(raw=None, *, repo=REPO, docker=False, given=None, platform="linux", **variables):
     raw = {"lab_strategy": "service", **(raw or {}), **variables}
     return settings.validate(raw, repo=repo, docker_answers=lambda: docker, given=given, platform=platform)
 
@@ -186,12 +188,59 @@ def test_every_problem_is_told_at_once():
     [("lab_replica", "lab_replicas"), ("replicas", "lab_replicas"), ("stratgy", "strategy"), ("senario", "scenario")],
 )
 def test_misspelt_variables_are_noticed(name, meant):
-    assert refusal(given=[name]) == f"{name}: unknown variable, did you mean {meant}?"
+    assert refusal(given={name: 1}) == f"{name}: unknown variable, did you mean {meant}?"
 
 
 def test_unknown_lab_variables_are_refused_and_other_peoples_are_not():
-    assert "lab_zzz: unknown variable. Allowed: lab_strategy" in refusal(given=["lab_zzz"])
-    check(given=["ansible_user", "echo_image", "kind_cluster_name", "strategies", "strategy", "lab_seed"])
+    assert "lab_zzz: unknown variable. Allowed: lab_strategy" in refusal(given={"lab_zzz": 1})
+    names = ("ansible_user", "world_kind_envoy_image", "kind_cluster_name", "strategies", "strategy", "lab_seed")
+    check(given=dict.fromkeys(names, 1))
+
+
+def names_in(path):
+    """Every name that a file of a playbook or role sets or uses, as far as its text shows it."""
+    text = re.sub(r"(?m)^ *#.*$", "", path.read_text())
+    told = set(re.findall(r"(?:register|_var): (\w+)", text))
+    for block in re.findall(r"(?m)^( *)(?:vars|ansible.builtin.set_fact):(?: &\w+)?\n((?:\1 +\S.*\n?)+)", text):
+        first = min(len(line) - len(line.lstrip()) for line in block[1].splitlines())
+        told |= set(re.findall(rf"(?m)^ {{{first}}}(\w+):", block[1]))
+    if path.parent.name in ("vars", "defaults"):
+        told |= set(re.findall(r"(?m)^(\w+):", text))
+    for part in [*re.findall(r"\{\{(.*?)\}\}", text, re.DOTALL), *re.findall(r"(?:when|failed_when|that): (.+)", text)]:
+        words = re.sub(r"'[^']*'|\.\w+|\| *\w+|\bis (?:not )?\w+|\w+(?==)", "", part.strip('"'))
+        told |= set(re.findall(r"\b[a-z_]\w*\b(?!\()", words)) - {
+            "and",
+            "or",
+            "not",
+            "in",
+            "if",
+            "else",
+            "none",
+            "true",
+        }
+    return told
+
+
+def test_every_name_that_the_roles_use_themselves_is_refused():
+    files = [*(REPO / "playbooks").rglob("*.yml"), *(REPO / "roles").glob("*/[dtv]*/*.yml")]
+    used = set().union(*map(names_in, files)) - {"omit", "item", "lookup", "role_path"}
+    used = {name for name in used if not name.startswith("ansible_")}
+    assert {"artifacts_run", "reset_failures", "compare_cell", "__tools_missing", "echo_values", "load_plan"} <= used
+    taken = set()
+    for name in used:
+        try:
+            check(given={name: 5})
+        except settings.UsageError as error:
+            assert str(error) == f"{name}=5: the lab sets this itself. Allowed: no -e {name}"
+        else:
+            taken.add(name)
+    parameters = {
+        "echo_gateway", "echo_limit", "image_base", "image_push", "image_python", "istio_limit", "kind_cluster_name",
+        "kind_cluster_proxy_mode",
+    }  # fmt: skip
+    others = {name for name in taken - parameters if not name.startswith(("world_existing_", "world_kind_"))}
+    assert others <= {*names.VARIABLES, *names.ALIASES}
+    assert not {name for name in taken if name.endswith("_up") or name.startswith("__")}
 
 
 def test_two_spellings_may_not_contradict():
@@ -276,7 +325,7 @@ def test_local_needs_linux(checkout):
 
 
 def test_a_strategy_that_insists_on_replicas_gets_them():
-    found = check(lab_strategy="baseline", lab_replicas=7, given=["lab_replicas"])
+    found = check(lab_strategy="baseline", lab_replicas=7, given={"lab_replicas": 7})
     assert found.load.replicas == 1
     assert found.notes == ["lab_replicas is not used: this strategy always runs 1"]
     assert not check(lab_strategy="baseline").notes

@@ -18,7 +18,7 @@ from grpc_lb_lab.model.plan import Load
 from grpc_lb_lab.model.scenario import ScenarioPlan
 from grpc_lb_lab.places.local import programs
 from grpc_lb_lab.places.local.addresses import RESERVED_PORTS
-from grpc_lb_lab.settings import clusters, expect, folders, mesh, names, scenarios, values
+from grpc_lb_lab.settings import clusters, expect, folders, internal, mesh, names, scenarios, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
 from grpc_lb_lab.settings.values import RefusedError
@@ -82,16 +82,17 @@ def validate(
     *,
     repo: Path,
     docker_answers: Callable[[], bool],
-    given: Collection[str] = (),
+    given: Mapping[str, Any] | None = None,
     platform: str = sys.platform,
 ) -> Settings:
     """Check ``raw`` (public variable to value; None: not set) and return the settings of one run.
 
-    ``given`` names the variables of the command line, so that misspelt ones are noticed. ``docker_answers`` is asked
-    at most once, and only for ``lab_cluster=auto``. Raises ``UsageError`` with all problems in one message.
+    ``given``: the variables of the command line, so that misspelt ones and the lab's own are refused.
+    ``docker_answers`` is asked at most once, and only for ``lab_cluster=auto``. Raises ``UsageError`` with all problems
+    in one message.
     """
     reader = Reader(raw)
-    reader.problems += names.misspelt(given) + names.contradictions(raw)
+    reader.problems += internal.problems(given or {}, repo) + names.contradictions(raw)
     offered = clusters.supported(repo)
     default_folder = repo / "strategies"
     folder = reader.value("lab_strategies_dir", values.ExistingFolder(repo), default_folder) or default_folder
@@ -136,7 +137,7 @@ def validate(
         artifacts_dir=str(reader.value("lab_artifacts_dir", values.WritableFolder(repo), repo / "artifacts")),
         state_dir=str(reader.value("lab_state_dir", values.WritableFolder(repo), repo / ".lab")),
         worlds=list(offered) if wanted == "auto" else [cluster],
-        notes=[*_notes(strategy, given), *mesh_notes],
+        notes=[*_notes(strategy, given or {}), *mesh_notes],
         course=course,
         istio=mesh.read(reader, repo),
     )

@@ -14,7 +14,7 @@ from grpc_lb_lab.settings.scenarios import STEADY, Scenarios
 from grpc_lb_lab.settings.strategies import Catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
@@ -56,7 +56,7 @@ class Comparison:
 
 
 def compare(
-    raw: Mapping[str, Any], *, repo: Path, docker_answers: Callable[[], bool], given: Collection[str] = ()
+    raw: Mapping[str, Any], *, repo: Path, docker_answers: Callable[[], bool], given: Mapping[str, Any] | None = None
 ) -> Comparison:
     """Check ``raw`` (as ``validate``, with ``strategies``, ``scenarios``, ``remedy``, ``lab_repeats``, ``lab_resume``).
 
@@ -64,8 +64,9 @@ def compare(
     side by side, or those of ``strategies``. Raises ``UsageError`` with all problems in one message.
     """
     answers = cache(docker_answers)
+    given = given or {}
     own = [name for name in given if name in names.COMPARE]
-    other = [name for name in given if name not in names.COMPARE]
+    other = {name: value for name, value in given.items() if name not in names.COMPARE}
     reader = Reader(raw)
     reader.problems += [f"{name}: compare.yml takes a list, {LISTS[name]}" for name in other if name in LISTS]
     repeats = reader.value("lab_repeats", REPEATS, 1) or 1

@@ -8,6 +8,7 @@ With ``dest`` and ``logs_of``: copies the logs of a state folder into ``dest``, 
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from grpc_lb_lab.places.local.state import StateFolder
 from grpc_lb_lab.settings.folders import make_run, unwritable, write_json
+from grpc_lb_lab.views import drawer
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -57,6 +59,7 @@ class ActionModule(ActionBase):
             if args["dir"]:
                 return result | {"failed": True, "msg": unwritable(args["dir"], error)}
             return result | {"failed": True, "msg": f"artifacts: {error.filename or args['dest']}: {error.strerror}"}
+        drawer.start(os.getppid())
         run = Path(paths["run"])
         self._display.display(f"    {run.relative_to(REPO) if run.is_relative_to(REPO) else run}")
         return result | {"changed": False} | paths

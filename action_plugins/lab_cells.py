@@ -7,6 +7,7 @@ facts that ``lab_settings`` returns for a single run. With ``--check`` no folder
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from grpc_lb_lab.model.files import read_as, read_json
 from grpc_lb_lab.settings import compare, names
 from grpc_lb_lab.settings.docker import docker_answers
 from grpc_lb_lab.settings.folders import make_bundle, unwritable, write_json
+from grpc_lb_lab.views import drawer
 
 REPO = Path(__file__).resolve().parent.parent
 WISH = "compare.json"
@@ -67,6 +69,7 @@ def begin(wanted: compare.Comparison, run: Path | None) -> Path:
     if run is None:
         run = make_bundle(Path(wanted.artifacts_dir), "compare", datetime.now(UTC))
         write_json(run / WISH, wanted.wish())
+    drawer.start(os.getppid())
     write_json(run / "bundle.json", {"cells": wanted.places()})
     return run
 

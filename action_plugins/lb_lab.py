@@ -61,6 +61,8 @@ class ActionModule(ActionBase):
                 "always" if color.ANSIBLE_COLOR else "never",
                 "--width",
                 str(max(80, self._display.columns + 1)),
+                "--drawer",
+                str(os.getppid()),
             ]
         code, out, err = self._call(argv)
         result["rc"] = code

@@ -12,6 +12,9 @@ from grpc_lb_lab.model.errors import LabError, UsageError
 if TYPE_CHECKING:
     import argparse
 
+    from grpc_lb_lab.judge.document import Report
+    from grpc_lb_lab.views.summary import Summary
+
 EXIT_CODES = {"pass": 0, "observed": 0, "fail": 1, "invalid": 3}
 
 
@@ -26,6 +29,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--no-page", action="store_true", help="leave report.html to `lb-lab summary`, which makes all pages at once"
     )
     report.add_argument("--quiet", action="store_true", help="print nothing")
+    report.add_argument("--run", type=Path, metavar="RUN_DIR", help="also do what `lb-lab summary` does, for this run")
     _add_terminal_arguments(report)
     report.set_defaults(handler=report_command)
     summary = subparsers.add_parser("summary", help="write summary.json, summary.md, junit.xml and index.html of a run")
@@ -40,6 +44,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[Any]) -> None:
 def _add_terminal_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--color", choices=["auto", "always", "never"], default="auto", help="colours on the terminal")
     parser.add_argument("--width", type=int, help="columns of the terminal (found out when not given)")
+    parser.add_argument("--drawer", type=int, metavar="PID", help="have pages drawn by the drawer of this playbook")
 
 
 def add_diff_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,13 +56,36 @@ def add_diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report_command(args: argparse.Namespace) -> int:
-    """Judge, write, print. Returns 0 pass, 1 fail, 3 invalid; raises ``LabError``, ``UsageError`` for a wrong path."""
+    """Judge, write, print. Returns 0 pass, 1 fail, 3 invalid; raises ``LabError``, ``UsageError`` for a wrong path.
+
+    A run is summed up also when its cell could not be judged.
+    """
+    from grpc_lb_lab.views import drawer
+    from grpc_lb_lab.views.apart import draw_apart
+    from grpc_lb_lab.views.artifacts import write_page
+
+    try:
+        report = _judge(args)
+    except BaseException:
+        if args.run:
+            _sum_up(args.run, args.drawer)
+        raise
+    if args.run:
+        _sum_up(args.run, args.drawer)
+    elif args.no_page:
+        drawer.ask(args.drawer, {"page": str(args.output)}, wait=False)
+    else:
+        draw_apart(lambda: write_page(report, args.output))
+    return EXIT_CODES[report.verdict.status]
+
+
+def _judge(args: argparse.Namespace) -> Report:
+    """Judge the results and write all of the report but its page, having printed it."""
     from grpc_lb_lab.judge.build import build_report
     from grpc_lb_lab.model.inventory import Inventory
     from grpc_lb_lab.model.plan import Plan
     from grpc_lb_lab.model.result import ClientResult
-    from grpc_lb_lab.views.apart import draw_apart
-    from grpc_lb_lab.views.artifacts import read_as, write_page, write_report
+    from grpc_lb_lab.views.artifacts import read_as, write_report
 
     _check_folder("--results", args.results)
     for option, path in (("--plan", args.plan), ("--inventory", args.inventory)):
@@ -69,9 +97,7 @@ def report_command(args: argparse.Namespace) -> int:
     if not args.quiet:
         _print(report, args)  # before writing: a full disk must not hide the verdict
     write_report(report, args.output, page=False)
-    if not args.no_page:
-        draw_apart(lambda: write_page(report, args.output))
-    return EXIT_CODES[report.verdict.status]
+    return report
 
 
 def _check_folder(name: str, path: Path) -> None:
@@ -99,26 +125,35 @@ def _terminal(args: argparse.Namespace) -> tuple[bool, int]:
 
 def summary_command(args: argparse.Namespace) -> int:
     """Summarize a run. Returns 0 when every cell passed, 1 when any failed, else 3; raises ``LabError``."""
-    from grpc_lb_lab.views.apart import draw_apart
-    from grpc_lb_lab.views.artifacts import complete_cells, write_index, write_summary
-    from grpc_lb_lab.views.bundle import read_bundle
     from grpc_lb_lab.views.render.summary_terminal import render_summary_terminal
     from grpc_lb_lab.views.shown import shown
-    from grpc_lb_lab.views.summary import summarize_cells
 
-    _check_folder("RUN_DIR", args.run)
-    cells = read_bundle(args.run)
-    if not cells:
-        raise UsageError(f"RUN_DIR {args.run}: it has no STRATEGY/SCENARIO/report.json. Allowed: the folder of a run")
-    summary = summarize_cells(args.run.resolve().name, cells)
-    write_summary(summary, args.run)
-    # Last: what has to be drawn must not stand in the way of the figures.
-    draw_apart(lambda: (write_index(summary, args.run), complete_cells(args.run, cells)))
+    summary = _sum_up(args.run, args.drawer)
     if not args.quiet:
         colour, width = _terminal(args)
         sys.stdout.write(render_summary_terminal(shown(summary), width=width, colour=colour))
         sys.stdout.flush()
     return EXIT_CODES[summary.status]
+
+
+def _sum_up(run: Path, owner: int | None) -> Summary:
+    """Write the summary of a run, and all of its pages that are not there yet. Raises ``LabError``."""
+    from grpc_lb_lab.views import drawer
+    from grpc_lb_lab.views.apart import draw_apart
+    from grpc_lb_lab.views.artifacts import complete_cells, write_index, write_summary
+    from grpc_lb_lab.views.bundle import read_bundle
+    from grpc_lb_lab.views.summary import summarize_cells
+
+    _check_folder("RUN_DIR", run)
+    cells = read_bundle(run)
+    if not cells:
+        raise UsageError(f"RUN_DIR {run}: it has no STRATEGY/SCENARIO/report.json. Allowed: the folder of a run")
+    summary = summarize_cells(run.resolve().name, cells)
+    write_summary(summary, run)
+    # Last: what has to be drawn must not stand in the way of the figures.
+    if not drawer.ask(owner, {"run": str(run)}):
+        draw_apart(lambda: (write_index(summary, run), complete_cells(run, cells)))
+    return summary
 
 
 def diff_command(args: argparse.Namespace) -> int:

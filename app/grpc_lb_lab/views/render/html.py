@@ -51,6 +51,12 @@ class Links:
     logs: list[str]
 
 
+def load() -> None:
+    """Have the templates loaded before the first page."""
+    for name in ("report.html.j2", "index.html.j2", "index.js"):
+        _environment().get_template(name)
+
+
 def render_html(report: Report, links: Links | None = None) -> str:
     """The report as a page; everything that comes from outside is escaped by the template engine."""
     happened = report.course

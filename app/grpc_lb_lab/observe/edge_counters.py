@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-import urllib.request
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.observe import proxies
+from grpc_lb_lab.observe.admin import ask_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TIMEOUT_S = 3.0
 _NGINX = re.compile(
     r"Active connections: \d+\s+server accepts handled requests\s+(?P<accepts>\d+) (?P<handled>\d+) (?P<requests>\d+)"
 )
@@ -46,14 +45,14 @@ def _envoy(admin: str) -> dict[str, int]:
 
 
 def _nginx(admin: str) -> dict[str, int]:
-    found = _NGINX.search(_get(f"http://{admin}/stub_status"))
+    found = _NGINX.search(ask_text(admin, "stub_status"))
     if found is None:
         raise OSError("the answer is not nginx's stub_status")
     return {name: int(value) for name, value in found.groupdict().items()}
 
 
 def _haproxy(admin: str) -> dict[str, int]:
-    rows = list(csv.DictReader(io.StringIO(_get(f"http://{admin}/stats;csv").removeprefix("# "))))
+    rows = list(csv.DictReader(io.StringIO(ask_text(admin, "stats;csv").removeprefix("# "))))
     backend = [row for row in rows if (row.get("pxname"), row.get("svname")) == ("echo", "BACKEND")]
     if not backend:
         raise OSError("the answer is not HAProxy's statistics")
@@ -67,19 +66,12 @@ def _haproxy(admin: str) -> dict[str, int]:
 def _istio(admin: str) -> dict[str, int]:
     """A server's sidecar, as Istio's agent passes it on for Prometheus: what it sent to the server beside it."""
     # Before the first call the sidecar has nothing to tell of the server.
-    found = {name: int(value) for name, value in _ISTIO.findall(_get(f"http://{admin}/stats/prometheus"))}
+    found = {name: int(value) for name, value in _ISTIO.findall(ask_text(admin, "stats/prometheus"))}
     return {
         "requests": found.get("rq_total", 0),
         "connections": found.get("cx_total", 0),
         "retries": found.get("rq_retry", 0),
     }
-
-
-def _get(url: str) -> str:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # http_proxy is no way to the lab
-    with opener.open(url, timeout=TIMEOUT_S) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 READERS: dict[str, Callable[[str], dict[str, int]]] = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.result import ProxyStats
 from grpc_lb_lab.observe import proxies
+from grpc_lb_lab.observe.admin import ask
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan
@@ -50,7 +51,7 @@ def read_counters(cluster: str, admin: str = ADMIN) -> dict[str, int]:
     """Counters and gauges of one cluster of the sidecar. Raises ``OSError`` when no sidecar answers."""
     prefix = f"cluster.{cluster}"
     try:
-        entries = json.loads(proxies.ask(admin, "stats?format=json&usedonly"))["stats"]
+        entries = json.loads(ask(admin, "stats?format=json&usedonly"))["stats"]
         return {
             entry["name"].removeprefix(prefix).lstrip(";").lstrip("."): entry["value"]
             for entry in entries
@@ -83,7 +84,7 @@ def read_rules(cluster: str, admin: str = ADMIN) -> dict[str, Any]:
     """How the sidecar handles the cluster's calls, for the report: see ``describe``. Raises ``OSError``."""
     words = urllib.parse.urlencode({"resource": "dynamic_active_clusters", "name_regex": _exactly(cluster)})
     try:
-        configs = json.loads(proxies.ask(admin, f"config_dump?{words}")).get("configs", [])
+        configs = json.loads(ask(admin, f"config_dump?{words}")).get("configs", [])
         return describe(configs[0]["cluster"]) if configs else {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OSError(f"the answer is not Envoy's: {error}") from error

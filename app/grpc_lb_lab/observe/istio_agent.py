@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.observe import proxies
+from grpc_lb_lab.observe.admin import ask
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan
@@ -27,7 +27,7 @@ def end(plan: Plan, address: str = ADDRESS) -> None:
     if plan.strategy.get("mesh", {}).get("proxy") != "grpc-agent":
         return
     try:
-        proxies.ask(address, "quitquitquit", data=b"")
+        ask(address, "quitquitquit", data=b"")
     except OSError:
         if not stop(PROGRAM):
             print(f"Istio's {PROGRAM} could not be ended, so the pod goes on", file=sys.stderr, flush=True)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.request
 
 from grpc_lb_lab.model.result import ProxyStats
+from grpc_lb_lab.observe.admin import ask, ask_text
 
 HOP = "envoy-client"
 CLUSTER = re.compile(r"^cluster\.([^.]+)\.(.+)$")
 # The clusters that carry calls, by their names in the lab's files. Others carry health checks and the lab's questions.
 WITH_CALLS = frozenset({"echo", "greeter", "orders", "default"})
-TIMEOUT_S = 3.0
 # What is no running total, but how things stand now.
 GAUGE = re.compile(r"^(membership_.*|.*_active|.*_overflowed|max_host_weight|circuit_breakers\..*|version)$")
 # Connections are opened in the warm-up and carry the load: the total is the fact, not the difference.
@@ -42,15 +41,7 @@ def read_counters(admin: str) -> dict[str, int]:
 
 def read_text(admin: str) -> str:
     """All figures of the proxy at ``admin`` as it writes them, a line each; raises ``OSError`` when it does not."""
-    return ask(admin, "stats?usedonly").decode(errors="replace")
-
-
-def ask(admin: str, path: str, data: bytes | None = None) -> bytes:
-    """The answer of an admin interface; with ``data`` it is asked by POST. Raises ``OSError``."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # http_proxy is no way to loopback
-    with opener.open(f"http://{admin}/{path}", data, timeout=TIMEOUT_S) as answer:
-        text: bytes = answer.read()
-        return text
+    return ask_text(admin, "stats?usedonly")
 
 
 def add_up(entries: dict[str, int]) -> dict[str, int]:

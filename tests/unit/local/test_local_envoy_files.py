@@ -119,7 +119,3 @@ def test_an_envoy_of_another_platform_says_so(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(envoy, "_packaged", lambda: str(program))
     with pytest.raises(LabError, match="does not run on this platform"):
         envoy.find_program()
-
-
-def test_chunked_bodies_are_joined() -> None:
-    assert envoy._unchunk(b"5\r\nhello\r\n1;x=y\r\n!\r\n0\r\n\r\n") == b"hello!"

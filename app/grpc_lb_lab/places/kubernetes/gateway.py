@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import socket
 import time
-import urllib.request
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.observe.admin import ask_text
 from grpc_lb_lab.places.kubernetes import outside
 from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError, say
 from grpc_lb_lab.places.kubernetes.forward import forward
@@ -143,18 +143,10 @@ def keep(admin: str, folder: Path) -> None:
     pages = {"config.json": "config_dump", "clusters.txt": "clusters", "stats.txt": "stats?usedonly"}
     for name, path in pages.items():
         try:
-            text = edge_page(f"http://{admin}/{path}")
+            text = ask_text(admin, path, CALL_LIMIT_S)
         except OSError as error:
             text = f"not to be had: {error}\n"
         (folder / f"envoy-{name}").write_text(text, encoding="utf-8")
-
-
-def edge_page(url: str) -> str:
-    """Return a page of this machine's loopback address, whatever the environment says of proxies."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=CALL_LIMIT_S) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 def caller(where: str, run: str) -> Callable[[], str]:

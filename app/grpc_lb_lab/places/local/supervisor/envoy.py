@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.observe.admin import ask
 from grpc_lb_lab.places.local.addresses import ADMIN_PORT, DNS_PORT
 from grpc_lb_lab.places.local.programs import Program as Program
 
@@ -95,21 +96,24 @@ class Admin:
 
     def __init__(self, address: str, port: int = ADMIN_PORT) -> None:
         """``address`` is a host address; nothing is asked yet."""
-        self._address = address
-        self._port = port
+        self._where = f"{address}:{port}"
 
     async def ready(self) -> bool:
         """Say whether Envoy has loaded everything and listens."""
-        status, _ = await self._get("/ready")
-        return status == 200
+        try:
+            await self._ask("ready")
+        except OSError:
+            return False
+        return True
 
     async def healthy_hosts(self) -> int:
         """Count the hosts that get calls: known, and healthy where they are checked; -1: no answer.
 
         Of several clusters, the one with the fewest counts.
         """
-        status, body = await self._get("/clusters?format=json")
-        if status != 200:
+        try:
+            body = await self._ask("clusters?format=json")
+        except OSError:
             return -1
         healthy = {"eds_health_status": "HEALTHY"}
         counts = [
@@ -118,30 +122,5 @@ class Admin:
         ]
         return min(counts, default=0)
 
-    async def _get(self, path: str) -> tuple[int, bytes]:
-        """Ask once; status 0 when nobody answers."""
-        try:
-            async with asyncio.timeout(_ADMIN_TIMEOUT_S):
-                reader, writer = await asyncio.open_connection(self._address, self._port)
-                try:
-                    writer.write(f"GET {path} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n".encode())
-                    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-                finally:
-                    writer.close()
-        except (OSError, TimeoutError):
-            return 0, b""
-        if b"transfer-encoding: chunked" in head.lower():
-            body = _unchunk(body)
-        words = head.split(maxsplit=2)
-        return (int(words[1]) if len(words) > 1 and words[1].isdigit() else 0), body
-
-
-def _unchunk(data: bytes) -> bytes:
-    """Join the chunks of an HTTP/1.1 body (RFC 9112 §7.1)."""
-    body = b""
-    while data:
-        size, _, rest = data.partition(b"\r\n")
-        length = int(size.split(b";")[0] or b"0", 16)
-        body += rest[:length]
-        data = rest[length + 2 :] if length else b""
-    return body
+    async def _ask(self, path: str) -> bytes:
+        return await asyncio.to_thread(ask, self._where, path, timeout_s=_ADMIN_TIMEOUT_S)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible import constants
 from ansible.plugins.action import ActionBase
 from grpc_lb_lab.places.local.state import StateFolder
 from grpc_lb_lab.settings.folders import make_run, unwritable, write_json
@@ -61,5 +62,8 @@ class ActionModule(ActionBase):
             return result | {"failed": True, "msg": f"artifacts: {error.filename or args['dest']}: {error.strerror}"}
         drawer.start(os.getppid())
         run = Path(paths["run"])
-        self._display.display(f"    {run.relative_to(REPO) if run.is_relative_to(REPO) else run}")
+        self._display.display(
+            f"    {run.relative_to(REPO) if run.is_relative_to(REPO) else run}",
+            stderr=constants.DEFAULT_STDOUT_CALLBACK != "lab",
+        )
         return result | {"changed": False} | paths

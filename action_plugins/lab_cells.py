@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible import context
+from ansible import constants, context
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
             *(f"left out: {reason}" for reason in wanted.left_out),
             *([str(run.relative_to(REPO) if run.is_relative_to(REPO) else run)] if run else []),
         ):
-            self._display.display(f"    {line}")
+            self._display.display(f"    {line}", stderr=constants.DEFAULT_STDOUT_CALLBACK != "lab")
         return result | {"changed": False, "run": str(run or ""), "cells": cells}
 
 

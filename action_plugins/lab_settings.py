@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible import context
+from ansible import constants, context
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
@@ -34,5 +34,5 @@ class ActionModule(ActionBase):
             return result | {"failed": True, "msg": str(error)}
         place = f"{found.cluster}: {found.cluster_reason}" if found.cluster_reason else found.cluster
         for line in (f"cluster {place}", *found.notes):
-            self._display.display(f"    {line}")
+            self._display.display(f"    {line}", stderr=constants.DEFAULT_STDOUT_CALLBACK != "lab")
         return result | {"changed": False} | found.facts()

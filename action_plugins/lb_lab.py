@@ -16,6 +16,7 @@ from importlib import import_module
 from itertools import dropwhile, takewhile
 from typing import IO, Any
 
+from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils import color
 from grpc_lb_lab import forked
@@ -130,7 +131,7 @@ class ActionModule(ActionBase):
         line = kept[-1] = printable(line.rstrip("\n"))
         broken = any(entry.startswith(("Traceback ", PREFIX)) for entry in err)
         if not broken and line.strip():
-            self._display.display(f"    {line.rstrip()}")
+            self._display.display(f"    {line.rstrip()}", stderr=constants.DEFAULT_STDOUT_CALLBACK != "lab")
         return False
 
 

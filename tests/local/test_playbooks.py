@@ -213,6 +213,37 @@ def test_a_malformed_file_is_refused_at_once(tmp_path, kind):
     assert [entry.name for entry in tmp_path.iterdir()] == ["strategies"], "nothing was made"
 
 
+@pytest.mark.parametrize(
+    ("playbook", "variables", "code", "progress"),
+    [
+        ("lab", {"strategy": "headless", "lab_requests": 50}, 0, "50 of 50 calls"),
+        ("compare", {"strategies": ["headless"], "lab_requests": 50}, 0, "[1/1] headless/steady"),
+        ("cluster", {}, 0, "cluster local"),
+        ("reset", {}, 0, "cluster local"),
+        ("lab", {"lab_requests": 0}, 2, ""),
+    ],
+)
+def test_with_the_json_callback_stdout_is_one_document(place, playbook, variables, code, progress):
+    done = subprocess.run(
+        place.command(playbook, **variables),
+        cwd=REPO,
+        env=environment() | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    document = json.loads(done.stdout)
+    assert done.returncode == code, done.stderr
+    assert document["stats"]["localhost"]["failures"] == (code > 0)
+    assert progress in done.stderr
+    results = [task["hosts"].get("localhost", {}) for play in document["plays"] for task in play["tasks"]]
+    if playbook in ("lab", "compare") and not code:
+        assert any("PASS: even, as expected" in result.get("lab_report", "") for result in results)
+    if code:
+        assert any("lab_requests=0: " in result.get("msg", "") for result in results)
+
+
 def test_a_place_where_nothing_can_be_made_is_one_message(tmp_path):
     run = Place(tmp_path / "state", Path("/proc/artifacts")).play()
     assert run.code != 0

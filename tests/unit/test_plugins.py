@@ -47,7 +47,7 @@ def test_no_message_acts_on_the_terminal(capsys):
     assert callback._error(f"first {EVIL}\nsecond {EVIL}", None) == f"error: first {seen}\n       second {seen}"
     said, err, shown = queue.Queue(), [], []
     said.put((err, f"progress {EVIL}\n"))
-    playbook = SimpleNamespace(_display=SimpleNamespace(display=shown.append))
+    playbook = SimpleNamespace(_display=SimpleNamespace(display=lambda text, **_: shown.append(text)))
     lb_lab.ActionModule._tell(playbook, said, err, wait_s=0)
     assert (shown, err) == ([f"    progress {seen}"], [f"progress {seen}"])
     assert cli.main(["local", "up", "--strategy", f"/no/{EVIL}"]) == 2
@@ -118,7 +118,7 @@ def run(monkeypatch, program):
 
 
 def tell(shown, said, err, wait_s):
-    playbook = SimpleNamespace(_display=SimpleNamespace(display=shown.append))
+    playbook = SimpleNamespace(_display=SimpleNamespace(display=lambda text, **_: shown.append(text)))
     return lb_lab.ActionModule._tell(playbook, said, err, wait_s)
 
 

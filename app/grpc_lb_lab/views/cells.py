@@ -69,12 +69,9 @@ class Cell:
         """``STRATEGY/SCENARIO``."""
         return f"{self.strategy}/{self.scenario}"
 
-    @property
-    def cpu_words(self) -> str:
-        """CPU microseconds a call of client, proxies and servers: ``80 / 110 / 170``, ``–`` for what is not known."""
-        return " / ".join(
-            "–" if part is None else f"{part:,.0f}" for part in (self.client_us, self.proxies_us, self.servers_us)
-        )
+    def median(self, figure: str) -> float | None:
+        """The median of a figure; None where no run has it."""
+        return self.figures[figure].median if figure in self.figures else None
 
     @property
     def proxied(self) -> bool:

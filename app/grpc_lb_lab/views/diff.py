@@ -2,9 +2,9 @@
 
 The noise rule. Where both sides ran a cell at least twice, a figure moved when each median lies outside the other
 side's minimum to maximum and the medians differ by more than ``REPEATED`` (10 %). Where a side has a single run, the
-ratio of the figures must pass ``SINGLE``, which is wider for figures that jump more from run to run: three single runs
-of one strategy within seconds differed by up to 1.3 in calls/s, 1.2 in p50 and 2.8 in p99. Figures are compared only
-under the same load.
+ratio of the figures must pass that of its row in ``columns``, which is wider for figures that jump more from run to
+run: three single runs of one strategy within seconds differed by up to 1.3 in calls/s, 1.2 in p50 and 2.8 in p99.
+Figures are compared only under the same load.
 
 Repeats within seconds do not show how a busy machine drifts: minutes apart and beside other work, medians of three
 differed by up to 2.6 in calls/s and 7 in p99. No rule tells that from a change, but it moves most cells the same way:
@@ -14,51 +14,29 @@ differed by up to 2.6 in calls/s and 7 in p99. No rule tells that from a change,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from grpc_lb_lab.judge.scenario.repeats import spread_words
-from grpc_lb_lab.judge.text import microseconds, milliseconds, number, verdict_words
+from grpc_lb_lab.judge.text import verdict_words
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.verdict import GOOD
+from grpc_lb_lab.views.columns import RATE, REPEATED, Exact, Jitter, figures
 
 if TYPE_CHECKING:
     from grpc_lb_lab.judge.document import Range
     from grpc_lb_lab.judge.scenario.repeats import Spread
     from grpc_lb_lab.views.cells import Cell
+    from grpc_lb_lab.views.columns import Figure
     from grpc_lb_lab.views.summary import Summary
-
-REPEATED = 1.1
-SINGLE = {"rps": 1.5, "p50_ms": 1.5, "p99_ms": 4.0, "client_us": 1.5, "proxies_us": 1.5, "servers_us": 1.5}
-"""Ratio of the larger to the smaller figure of single runs from which on it counts as moved."""
 
 COURSE_S = 1.0
 """Seconds by which the figures of a scenario must differ at least; windows are hardly finer than that."""
 
 COURSE_SINGLE = 2.0
-"""As ``SINGLE``, for the seconds of a scenario: what DNS does depends on when it was asked the last time."""
+"""As ``Jitter.single``, for the seconds of a scenario: what DNS does depends on when it was asked the last time."""
 
 Kind = Literal["verdict", "class", "figure"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure that is compared: its name, how it is written, and whether more is better."""
-
-    name: str
-    words: Callable[[float], str]
-    more_is_better: bool
-
-
-FIGURES = {
-    "rps": Figure("calls/s", lambda value: number(round(value)), True),
-    "p50_ms": Figure("p50", milliseconds, False),
-    "p99_ms": Figure("p99", milliseconds, False),
-    "client_us": Figure("client CPU a call", microseconds, False),
-    "proxies_us": Figure("proxies' CPU a call", microseconds, False),
-    "servers_us": Figure("servers' CPU a call", microseconds, False),
-}
 
 
 @dataclass(frozen=True)
@@ -119,8 +97,8 @@ def _changes(a: Cell, b: Cell) -> list[Change]:
         better = None if a.status == b.status else b.status in GOOD
         found.append(_change(a, "class", "class", a.observed or "no report", b.observed or "no report", better))
     if a.counts and b.counts and a.load == b.load:
-        found += [change for key in FIGURES if (change := _figure(a, b, key))]
-        found += _counts(a, b)
+        found += [change for figure in figures() if (change := _jittering(a, b, figure))]
+        found += [change for figure in figures() if (change := _exact(a, b, figure))]
         found += _course(a, b)
     return found
 
@@ -163,36 +141,34 @@ def _verdict(cell: Cell) -> str:
     return words if cell.status in GOOD else f"{words}: {cell.cause}"
 
 
-def _counts(a: Cell, b: Cell) -> list[Change]:
-    """Whole numbers that do not jitter: servers hit (except where chance deals connections), failed, connections."""
-    pairs = [
-        ("failed calls", a.failed, b.failed, b.failed < a.failed),
-        ("connections", a.connections, b.connections, None),
-    ]
-    if "spread" not in (a.observed, b.observed) and a.replicas == b.replicas:
-        pairs.insert(0, ("servers hit", a.servers_hit, b.servers_hit, None))
-    return [
-        _change(a, "figure", what, number(one), number(two), better) for what, one, two, better in pairs if one != two
-    ]
-
-
-def _figure(a: Cell, b: Cell, key: str) -> Change | None:
-    one, two = a.figures.get(key), b.figures.get(key)
-    if one is None or two is None or not moved(key, one, two, repeated=min(a.repeats, b.repeats) > 1):
+def _exact(a: Cell, b: Cell, figure: Figure) -> Change | None:
+    one, two = figure.of(a), figure.of(b)
+    if not isinstance(figure.noise, Exact) or not figure.noise.comparable(a, b) or one is None or two is None:
         return None
-    figure = FIGURES[key]
-    better = (two.median > one.median) == figure.more_is_better
+    return _moved(a, figure, one, two) if one != two else None
+
+
+def _jittering(a: Cell, b: Cell, figure: Figure) -> Change | None:
+    one, two = a.figures.get(figure.key), b.figures.get(figure.key)
+    if not isinstance(figure.noise, Jitter) or one is None or two is None:
+        return None
+    if not moved(figure.noise, one, two, repeated=min(a.repeats, b.repeats) > 1):
+        return None
     ratio = two.median / one.median if one.median else float("inf")
-    after = f"{figure.words(two.median)} (×{ratio:.2f})"
-    return _change(a, "figure", figure.name, figure.words(one.median), after, better)
+    return _moved(a, figure, one.median, two.median, f" (×{ratio:.2f})")
 
 
-def moved(key: str, a: Range, b: Range, *, repeated: bool) -> bool:
-    """Whether the figure ``key`` differs by more than noise; ``repeated``: both sides ran at least twice."""
+def _moved(cell: Cell, figure: Figure, before: float, after: float, more: str = "") -> Change:
+    better = None if figure.more_is_better is None else (after > before) == figure.more_is_better
+    return _change(cell, "figure", figure.name, figure.words(before), figure.words(after) + more, better)
+
+
+def moved(noise: Jitter, a: Range, b: Range, *, repeated: bool) -> bool:
+    """Whether a figure differs by more than its noise; ``repeated``: both sides ran at least twice."""
     low, high = sorted((a.median, b.median))
     ratio = high / low if low > 0 else float("inf") if high > 0 else 1.0
     if not repeated:
-        return ratio > SINGLE[key]
+        return ratio > noise.single
     apart = not b.min <= a.median <= b.max and not a.min <= b.median <= a.max
     return apart and ratio > REPEATED
 
@@ -221,7 +197,7 @@ def _notes(a: Summary, b: Summary, pairs: list[tuple[Cell, Cell]]) -> list[str]:
 
 def _drift(changes: list[Change], cells: int) -> list[str]:
     """A note where more than half of at least three cells became faster, or slower, together."""
-    rates = [change.better for change in changes if change.what == FIGURES["rps"].name]
+    rates = [change.better for change in changes if change.what == RATE.name]
     slower, faster = rates.count(False), rates.count(True)
     if cells < 3 or max(slower, faster) * 2 <= cells:
         return []

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grpc_lb_lab.judge.document import Range, RepeatRow, Repeats
 from grpc_lb_lab.judge.scenario.repeats import scenario_figures, scenario_ranges
 from grpc_lb_lab.model.verdict import WORST_FIRST
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-FIGURES: dict[str, Callable[[dict[str, Any]], float | None]] = {
-    "rps": lambda report: report["actual"]["rps"],
-    "p50_ms": lambda report: report["latency_ms"]["p50"],
-    "p99_ms": lambda report: report["latency_ms"]["p99"],
-    "failed": lambda report: report["actual"]["failed"],
-    "servers_hit": lambda report: report["distribution"]["servers_hit"],
-    "connections": lambda report: report["connections"]["client"],
-    "client_us": lambda report: report.get("cpu", {}).get("client_us_per_call"),
-    "proxies_us": lambda report: report.get("cpu", {}).get("proxies_us_per_call"),
-    "servers_us": lambda report: report.get("cpu", {}).get("servers_us_per_call"),
-}
-"""Figures of a cell by name, read from a parsed report; ``…_us``: CPU microseconds a call."""
+from grpc_lb_lab.views import columns
 
 
 def ranges(reports: list[dict[str, Any]]) -> dict[str, Range]:
     """Each figure over ``reports``; one that no report has is left out."""
     found: dict[str, Range] = {}
-    for name, read in FIGURES.items():
-        values = [float(value) for value in map(read, reports) if value is not None]
+    for figure in columns.figures():
+        values = [float(value) for value in map(figure.read, reports) if value is not None]
         if values:
-            found[name] = Range(min(values), round(median(values), 4), max(values))
+            found[figure.key] = Range(min(values), round(median(values), 4), max(values))
     return found
 
 

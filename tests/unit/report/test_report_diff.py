@@ -10,6 +10,7 @@ from grpc_lb_lab import cli
 from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.judge.document import Range
 from grpc_lb_lab.views.artifacts import write_report
+from grpc_lb_lab.views.columns import Jitter
 from grpc_lb_lab.views.diff import moved
 
 EVEN, UNEVEN = (200,) * 5, (800, 50, 50, 50, 50)
@@ -91,8 +92,8 @@ def test_repeats_show_smaller_differences(bundle, capsys):
     ],
 )
 def test_noise_rule_works_both_ways(a, b, repeated, expected):
-    assert moved("rps", Range(*a), Range(*b), repeated=repeated) is expected
-    assert moved("rps", Range(*b), Range(*a), repeated=repeated) is expected
+    assert moved(Jitter(1.5), Range(*a), Range(*b), repeated=repeated) is expected
+    assert moved(Jitter(1.5), Range(*b), Range(*a), repeated=repeated) is expected
 
 
 def test_other_load_other_cluster_other_cells(bundle, capsys):

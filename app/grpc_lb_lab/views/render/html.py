@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from grpc_lb_lab.judge import text
 from grpc_lb_lab.judge.scenario import repeats
 from grpc_lb_lab.model.verdict import GOOD
+from grpc_lb_lab.views.columns import COLUMNS
 from grpc_lb_lab.views.render import charts, lines, scenario, scenario_charts
 from grpc_lb_lab.views.render.cost import cost_chart
 from grpc_lb_lab.views.render.cpu import cpu_chart
@@ -86,6 +87,7 @@ def render_index(summary: Summary) -> str:
         "index.html.j2",
         "index.js",
         summary=summary,
+        columns=COLUMNS,
         cost=_draw(cost_chart(summary.cells), "cost"),
         courses=scenario_tables(summary.cells),
         scenario_rule=RULE,
@@ -98,7 +100,7 @@ def render_index(summary: Summary) -> str:
 
 def page_with_script(page: str, script: str, **values: Any) -> str:
     """A page of the templates that runs the script ``script`` and no other."""
-    code = _environment().get_template(script).render()
+    code = _environment().get_template(script).render(**values)
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return _page(page, script=code, script_source=f"'sha256-{digest}'", **values)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from grpc_lb_lab.judge.text import count, number
 from grpc_lb_lab.model.verdict import GOOD
+from grpc_lb_lab.views.columns import COLUMNS
 from grpc_lb_lab.views.render.scenario_table import figures_words
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _facts(cell: Cell) -> str:
     counts = ", ".join(number(calls) for calls in cell.counts[:100])
     return (
         f"{cell.verdict_line}. {cell.cause}\npath: {' > '.join(cell.path)}\ncalls by replica: {counts}\n"
-        f"{number(round(cell.rps))} calls/s, {count(cell.failed, 'failed call')}, {count(cell.repeats, 'run')}"
+        f"{', '.join(column.sentence(cell) for column in COLUMNS if column.sentence)}, {count(cell.repeats, 'run')}"
         + (f"\n{figures_words(cell.course)}" if cell.course else "")
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.judge.text import against, milliseconds, number
 from grpc_lb_lab.model.verdict import GOOD, WORST_FIRST
+from grpc_lb_lab.views.columns import COLUMNS
 from grpc_lb_lab.views.render.markdown import escape, table
 from grpc_lb_lab.views.render.scenario_table import RULE, scenario_tables
 
 if TYPE_CHECKING:
     from grpc_lb_lab.views.cells import Cell
+    from grpc_lb_lab.views.columns import Column
     from grpc_lb_lab.views.render.scenario_table import Entry
     from grpc_lb_lab.views.summary import Summary
 
@@ -21,10 +22,6 @@ MAX_CAUSE = 1_000
 """One cause must not push all others out of the comment."""
 
 ICONS = {"pass": "✅", "fail": "❌", "invalid": "⚠️", "observed": "👁️"}
-HEADER = [
-    "", "strategy", "scenario", "class", "servers hit", "calls/s", "against baseline", "p50", "p99", "failed",
-    "connections", "CPU a call, µs: client / proxies / servers", "advice",
-]  # fmt: skip
 
 
 def render_summary_markdown(summary: Summary) -> str:
@@ -33,7 +30,7 @@ def render_summary_markdown(summary: Summary) -> str:
     head = f"**{escape(summary.headline)}** on {escape(summary.cluster)} (run {escape(summary.run)})"
     load = "\n\n" + "\n".join(f"{escape(words)}.  " for words in summary.load_words)
     troubled = [cell for cell in cells if cell.status not in GOOD]
-    rows = table(HEADER, [_row(cell) for cell in cells], right=range(4, 12))
+    rows = _table(cells)
     body = _causes(head + load + "\n", troubled, MAX_LENGTH - len(rows)).rstrip()
     body = f"{body}\n\n{rows}\n" if len(body) + len(rows) < MAX_LENGTH else f"{body}\n\nThe table is in index.html.\n"
     body = _causes(body, [cell for cell in cells if cell.status in GOOD], MAX_LENGTH)
@@ -53,31 +50,28 @@ def _causes(body: str, cells: list[Cell], limit: int) -> str:
     return body
 
 
+def _table(cells: list[Cell]) -> str:
+    start = ["", "strategy", "scenario", "class"]
+    header = [*start, *(column.heading for column in COLUMNS), "advice"]
+    rows = [_row(cell) for cell in cells]
+    return table(header, rows, right=range(len(start), len(header) - 1))
+
+
 def _row(cell: Cell) -> list[str]:
     start = [ICONS[cell.status], escape(cell.strategy), escape(cell.scenario)]
     if not cell.counts:
-        return [*start, *["–"] * (len(HEADER) - len(start))]
-    return [
-        *start,
-        cell.observed if cell.expected in ("", cell.observed) else f"{cell.observed}, not {cell.expected}",
-        f"{cell.servers_hit} of {cell.replicas}",
-        number(round(cell.rps)) + _range(cell, "rps", 0),
-        against(cell.overhead),
-        milliseconds(cell.p50_ms) + _range(cell, "p50_ms", 2),
-        milliseconds(cell.p99_ms) + _range(cell, "p99_ms", 2),
-        number(cell.failed),
-        number(cell.connections),
-        cell.cpu_words + ("\\*" if cell.saturated else ""),
-        escape(cell.advice),
-    ]
+        return [*start, "–", *["–"] * len(COLUMNS), "–"]
+    observed = cell.observed if cell.expected in ("", cell.observed) else f"{cell.observed}, not {cell.expected}"
+    return [*start, observed, *(_figure(cell, column) for column in COLUMNS), escape(cell.advice)]
 
 
-def _range(cell: Cell, name: str, digits: int) -> str:
-    """``(1,905–2,050)`` for a cell that ran several times."""
-    if cell.repeats < 2 or name not in cell.figures:
-        return ""
-    figures = cell.figures[name]
-    return f" ({figures.min:,.{digits}f}–{figures.max:,.{digits}f})"
+def _figure(cell: Cell, column: Column) -> str:
+    """The figure; with ``(1,905–2,050)`` for a cell that ran several times."""
+    words, key = column.words(cell), column.range_key(cell)
+    if key:
+        spread = cell.figures[key]
+        words += f" ({spread.min:,.{column.digits}f}–{spread.max:,.{column.digits}f})"
+    return words + ("\\*" if column.starred and cell.saturated else "")
 
 
 def _courses(summary: Summary) -> list[str]:

@@ -18,7 +18,7 @@
     var button = event.target.closest("button");
     if (!button) { return; }
     var head = button.parentNode, key = button.getAttribute("data-sort");
-    var first = key === "rps" || key === "hit" ? "descending" : "ascending";
+    var first = {% for column in columns|selectattr("highest_first")|reverse %}key === "{{ column.key }}"{{ " || " if not loop.last }}{% endfor %} ? "descending" : "ascending";
     var other = first === "ascending" ? "descending" : "ascending";
     var order = head.getAttribute("aria-sort") === first ? other : first;
     table.tHead.querySelectorAll("[aria-sort]").forEach(function (th) { th.removeAttribute("aria-sort"); });

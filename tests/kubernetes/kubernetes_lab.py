@@ -72,8 +72,8 @@ class KubernetesLab:
 
     def existing(self, kubeconfig: Path, image: str = "", **variables: Any) -> KubernetesLab:
         """Return the lab as somebody sees it who only has a kubeconfig."""
-        own = {"lab_cluster": "existing", "world_existing_image": image or self.image()}
-        return self.but(**own, world_existing_kubeconfig=str(kubeconfig), **variables)
+        own = {"lab_cluster": "existing", "place_image": image or self.image()}
+        return self.but(**own, place_kubeconfig=str(kubeconfig), **variables)
 
     def use_as_existing(self, kubeconfig: Path) -> None:
         """Have the cluster noted as an existing one too, as after a run with a kubeconfig of the user's own."""
@@ -85,7 +85,7 @@ class KubernetesLab:
     def command(self, playbook: str, **variables: Any) -> list[str]:
         values = {
             "lab_cluster": "kind",
-            "kind_cluster_name": self.cluster,
+            "place_kind_name": self.cluster,
             "lab_namespace": self.namespace,
             "lab_state_dir": str(self.state),
             "lab_artifacts_dir": str(self.artifacts),

@@ -255,7 +255,7 @@ def test_a_place_that_is_gone_does_not_keep_the_others(
         names = kind_lab.kubectl("get", "namespaces", "--output=name").split()
         return {name.rpartition("/")[2] for name in names} & {"first", "second", "third"}
 
-    lab = kind_lab.but(lab_state_dir=str(state), kind_cluster_name="nobodys", lab_cluster="auto")
+    lab = kind_lab.but(lab_state_dir=str(state), place_kind_name="nobodys", lab_cluster="auto")
     one = lab.play("reset", lab_cluster="existing", lab_namespace="second")
     assert (one.code, spaces()) == (0, {"first", "third"}), one.screen
     monkeypatch.setenv("KUBECONFIG", "/no/such/file")
@@ -263,14 +263,14 @@ def test_a_place_that_is_gone_does_not_keep_the_others(
     assert (rest.code, spaces()) == (2, {"first"}), rest.screen
     assert "could not be removed:" in rest.errors
     assert f"- namespace first of context kind-{kind_lab.cluster}: the kubeconfig {gone}" in rest.screen
-    assert lab.play("reset", world_existing_forget=True).code == 0
+    assert lab.play("reset", place_forget=True).code == 0
     assert not (state / "kubernetes.json").exists()
     kind_lab.kubectl("delete", "namespace", "first", "--timeout=80s")
 
 
 def test_a_kubeconfig_that_cannot_be_used_is_told(kind_lab: KubernetesLab, tmp_path: Path) -> None:
     path = user_kubeconfig(kind_lab, tmp_path)
-    run = kind_lab.existing(path, "x:1", world_existing_context="no-such").play(strategy="service")
+    run = kind_lab.existing(path, "x:1", place_context="no-such").play(strategy="service")
     assert f"error: the kubeconfig {path} has no context no-such. It has kind-{kind_lab.cluster}." in run.errors
 
 

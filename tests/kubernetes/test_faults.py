@@ -172,7 +172,7 @@ def test_no_docker(cluster: KubernetesLab) -> None:
 
 
 def test_a_base_image_that_is_not_to_be_had(cluster: KubernetesLab) -> None:
-    run = cluster.play(strategy="service", image_base="registry.invalid/python:3.13")
+    run = cluster.play(strategy="service", place_image_base="registry.invalid/python:3.13")
     assert run.code != 0
     assert "the image registry.invalid/python:3.13 is not in Docker and cannot be pulled" in run.errors
     passes(cluster)
@@ -189,11 +189,11 @@ def somebody_elses_node() -> Iterator[str]:
 
 
 def test_a_kind_cluster_of_somebody_else(cluster: KubernetesLab, somebody_elses_node: str) -> None:
-    run = cluster.play(strategy="service", kind_cluster_name="somebody-else")
+    run = cluster.play(strategy="service", place_kind_name="somebody-else")
     assert run.code != 0
     assert "a kind cluster named somebody-else exists that the lab did not make" in run.errors
     assert run.seconds < 10
-    assert cluster.play("reset", kind_cluster_name="somebody-else").code == 0
+    assert cluster.play("reset", place_kind_name="somebody-else").code == 0
     inspect = ["docker", "inspect", "--format", "{{.State.Running}}", somebody_elses_node]
     assert subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip() == "true"
 
@@ -237,7 +237,7 @@ def test_faults_come_from_the_lab_only_and_a_gateway_closes_behind_the_load(clus
 def test_a_quota_is_named_and_once_it_is_lifted_the_next_run_passes(cluster: KubernetesLab) -> None:
     cluster.kubectl("create", "quota", "small", "--hard=pods=3")
     try:
-        run = cluster.play(strategy="headless", world_kind_fresh=True)
+        run = cluster.play(strategy="headless", place_fresh=True)
     finally:
         cluster.kubectl("delete", "quota", "small")
     assert run.code != 0

@@ -56,16 +56,60 @@ def test_every_way_into_a_role_is_specified(role):
         assert (REPO / "roles" / role / "tasks" / f"{entry}.yml").exists(), entry
 
 
-@pytest.mark.parametrize("world", [role for role in ROLES if role.startswith("world_")])
-def test_a_world_can_do_all_that_playbooks_ask_of_it(world):
-    for entry in ("main", "cluster", "load", "collect", "reset"):
-        assert (REPO / "roles" / world / "tasks" / f"{entry}.yml").exists()
-    assert world.removeprefix("world_") in clusters.CLUSTERS
+def test_a_place_is_one_file_and_can_do_all_that_the_role_asks_of_it():
+    """Which tasks it has, and what differs between those that share them."""
+    names = {path.stem for path in (REPO / "roles/place/vars/main").glob("*.yml")} - {"main"}
+    assert names == set(clusters.CLUSTERS)
+    for name in names:
+        place = load(f"roles/place/vars/main/{name}.yml")[f"__place_{name}"]
+        for entry in ("up", "fresh", "cluster", "load", "collect", "reset"):
+            assert (REPO / "roles/place/tasks" / place["tasks"] / f"{entry}.yml").exists()
+        wanted = {"tasks"} if name == "local" else {"tasks", "programs", "up", "down", "images"}
+        assert set(place) == wanted
+
+
+def test_the_names_that_variables_of_the_place_had_before_are_still_taken(tmp_path):
+    proxies = [f"{proxy}_image" for proxy in ("envoy", "nginx", "haproxy")]
+    before = {
+        **{f"world_kind_{name}": name for name in ("fresh", *proxies)},
+        **{f"world_existing_{name}": name for name in ("kubeconfig", "context", "image", "pull_secrets", "forget")},
+        "kind_cluster_name": "kind_name",
+        "kind_cluster_proxy_mode": "kind_proxy_mode",
+        **{name: name for name in ("image_base", "image_python")},
+    }
+    wanted = {f"place_{name}": name for name in before.values()}
+    files = [str(REPO / "roles/place/defaults/main.yml")]
+    text = "{{ dict(asked | zip(asked | map('extract', vars))) | to_json }}"
+    task = {"ansible.builtin.copy": {"dest": str(tmp_path / "found"), "content": text, "mode": "0600"}}
+    play = {"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": [task]}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    variables = {**before, "asked": [*wanted]}
+    command = [Path(sys.executable).with_name("ansible-playbook"), tmp_path / "play.yml", "-e", json.dumps(variables)]
+    subprocess.run(command, cwd=REPO, check=True, capture_output=True)
+    assert json.loads((tmp_path / "found").read_text()) == wanted
+    assert set(load("roles/place/defaults/main.yml")) == {*wanted, "place_in_bundle"}
+
+
+ACTIONS = {path.stem for path in (REPO / "action_plugins").glob("*.py")}
+ROLE_WORDS = re.compile(r"(?<![.\w])(__)?(" + "|".join(ROLES) + r")_\w+\b")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_knows_of_others_only_what_it_gives_them_and_what_they_say_they_leave(role):
+    """Of those that it includes itself: their options, and what their pages name. All else it is given."""
+    texts = [path.read_text() for path in (REPO / "roles" / role).glob("[!m]*/**/*.yml")]
+    code = "\n".join(line for text in texts for line in text.splitlines() if not line.lstrip().startswith("#"))
+    included = set(re.findall(r"_role:\n\s+name: (\w+)", code))
+    for found in ROLE_WORDS.finditer(code):
+        if (other := found[2]) != role and found[0] not in ACTIONS:
+            assert other in included, found[0]
+            page = (REPO / "roles" / other / "meta/argument_specs.yml").read_text()
+            assert re.search(rf"\b{found[0]}\b", page), found[0]
 
 
 def test_public_variables_are_those_that_are_checked():
     spec = load("roles/lab/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
-    task = load("roles/lab/tasks/main.yml")[0]["lab_settings"]
+    task = load("roles/lab/tasks/check.yml")[0]["lab_settings"]
     assert sorted(spec) == sorted(task) == sorted(names.VARIABLES)
     assert tuple(spec["lab_cluster"]["choices"]) == ("auto", *clusters.CLUSTERS)
 

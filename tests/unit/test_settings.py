@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from grpc_lb_lab import settings
 from grpc_lb_lab.places.local import preflight
 from grpc_lb_lab.settings import names
@@ -32,8 +33,10 @@ def checkout(tmp_path):
     """A checkout with its own strategies that supports ``local`` and ``kind``."""
     shutil.copytree(REPO / "strategies", tmp_path / "strategies")
     shutil.copytree(REPO / "charts", tmp_path / "charts")
-    for world in ("local", "kind"):
-        (tmp_path / "roles" / f"world_{world}").mkdir(parents=True)
+    places = tmp_path / "roles" / "place" / "vars" / "main"
+    places.mkdir(parents=True)
+    for place in ("local", "kind"):
+        (places / f"{place}.yml").touch()
     return tmp_path
 
 
@@ -193,7 +196,7 @@ def test_misspelt_variables_are_noticed(name, meant):
 
 def test_unknown_lab_variables_are_refused_and_other_peoples_are_not():
     assert "lab_zzz: unknown variable. Allowed: lab_strategy" in refusal(given={"lab_zzz": 1})
-    names = ("ansible_user", "world_kind_envoy_image", "kind_cluster_name", "strategies", "strategy", "lab_seed")
+    names = ("ansible_user", "place_envoy_image", "place_kind_name", "strategies", "strategy", "lab_seed")
     check(given=dict.fromkeys(names, 1))
 
 
@@ -204,7 +207,7 @@ def names_in(path):
     for block in re.findall(r"(?m)^( *)(?:vars|ansible.builtin.set_fact):(?: &\w+)?\n((?:\1 +\S.*\n?)+)", text):
         first = min(len(line) - len(line.lstrip()) for line in block[1].splitlines())
         told |= set(re.findall(rf"(?m)^ {{{first}}}(\w+):", block[1]))
-    if path.parent.name in ("vars", "defaults"):
+    if {"vars", "defaults"} & set(path.parts):
         told |= set(re.findall(r"(?m)^(\w+):", text))
     for part in [*re.findall(r"\{\{(.*?)\}\}", text, re.DOTALL), *re.findall(r"(?:when|failed_when|that): (.+)", text)]:
         words = re.sub(r"'[^']*'|\.\w+|\| *\w+|\bis (?:not )?\w+|\w+(?==)", "", part.strip('"'))
@@ -217,15 +220,16 @@ def names_in(path):
             "else",
             "none",
             "true",
+            "false",
         }
     return told
 
 
 def test_every_name_that_the_roles_use_themselves_is_refused():
-    files = [*(REPO / "playbooks").rglob("*.yml"), *(REPO / "roles").glob("*/[dtv]*/*.yml")]
+    files = [*(REPO / "playbooks").rglob("*.yml"), *(REPO / "roles").glob("*/[dtv]*/**/*.yml")]
     used = set().union(*map(names_in, files)) - {"omit", "item", "lookup", "role_path"}
     used = {name for name in used if not name.startswith("ansible_")}
-    assert {"artifacts_run", "reset_failures", "compare_cell", "__tools_missing", "echo_values", "load_plan"} <= used
+    assert {"report_files", "reset_failures", "compare_cell", "__tools_missing", "echo_values", "place_run"} <= used
     taken = set()
     for name in used:
         try:
@@ -234,11 +238,9 @@ def test_every_name_that_the_roles_use_themselves_is_refused():
             assert str(error) == f"{name}=5: the lab sets this itself. Allowed: no -e {name}"
         else:
             taken.add(name)
-    parameters = {
-        "echo_gateway", "echo_limit", "image_base", "image_push", "image_python", "istio_limit", "kind_cluster_name",
-        "kind_cluster_proxy_mode",
-    }  # fmt: skip
-    others = {name for name in taken - parameters if not name.startswith(("world_existing_", "world_kind_"))}
+    defaults = yaml.safe_load((REPO / "roles/place/defaults/main.yml").read_text())
+    before = set(re.findall(r"\b(?:kind_cluster|world_existing|world_kind|image)_\w+", str(defaults)))
+    others = taken - {*defaults, *before, "echo_gateway", "echo_limit", "istio_limit"}
     assert others <= {*names.VARIABLES, *names.ALIASES}
     assert not {name for name in taken if name.endswith("_up") or name.startswith("__")}
 
@@ -300,8 +302,8 @@ def test_docker_is_only_asked_for_auto(checkout):
     assert (found.cluster, found.cluster_reason, found.worlds) == ("local", "", ["local"])
 
 
-def test_auto_without_a_role_for_kind_is_local(checkout):
-    (checkout / "roles" / "world_kind").rmdir()
+def test_auto_where_the_role_does_not_know_kind_is_local(checkout):
+    (checkout / "roles/place/vars/main/kind.yml").unlink()
     assert check(repo=checkout, docker=True).cluster == "local"
     assert refusal(repo=checkout, lab_cluster="kind").endswith("Allowed: auto, local")
 

@@ -20,8 +20,8 @@ MAX_REPLICAS = {"local": 200, "kind": 90, "existing": 1_000}
 
 
 def supported(repo: Path) -> tuple[str, ...]:
-    """Return the clusters that this checkout has a role for, ``roles/world_<cluster>``."""
-    return tuple(name for name in CLUSTERS if (repo / "roles" / f"world_{name}").is_dir())
+    """Return the clusters that the role ``place`` of this checkout knows."""
+    return tuple(name for name in CLUSTERS if (repo / "roles" / "place" / "vars" / "main" / f"{name}.yml").is_file())
 
 
 def choose(

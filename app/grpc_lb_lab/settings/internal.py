@@ -37,7 +37,7 @@ def internal_names(repo: Path) -> frozenset[str]:
     """Return the names that are registered, set or passed on in the roles and playbooks below ``repo``."""
     setters: dict[str, set[str]] = {}
     parameters: dict[str, tuple[str, Any]] = {}
-    for path in sorted((*repo.glob("playbooks/**/*.yml"), *repo.glob("roles/*/*/*.yml"))):
+    for path in sorted((*repo.glob("playbooks/**/*.yml"), *repo.glob("roles/*/*/**/*.yml"))):
         role, part = path.relative_to(repo / "roles").parts[:2] if path.is_relative_to(repo / "roles") else ("", "")
         if part == "meta":
             continue

@@ -90,7 +90,7 @@ MULTIPLYING = "b0: &b0 [x]\n" + "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}']
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "does not exist. Name another with -e world_existing_kubeconfig=FILE"),
+        (None, "does not exist. Name another with -e place_kubeconfig=FILE"),
         ("a: [1", "cannot be used (line 2: "),
         ("\0", "cannot be used (unacceptable character"),
         ("[" * 3000, "cannot be used (nested deeper than 32 levels; allowed are 32)"),
@@ -98,8 +98,8 @@ MULTIPLYING = "b0: &b0 [x]\n" + "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}']
         (MULTIPLYING, "cannot be used (more than 200,000 values; allowed are 200,000)"),
         ("- a\n", "is no kubeconfig: contexts and clusters must be lists"),
         ("contexts: 3\n", "is no kubeconfig: contexts and clusters must be lists"),
-        ("", "has no current context. It has none. Choose with -e world_existing_context=NAME"),
-        ("contexts: [{name: x, context: {cluster: y}}]", "has no current context. It has x. Choose with -e world_"),
+        ("", "has no current context. It has none. Choose with -e place_context=NAME"),
+        ("contexts: [{name: x, context: {cluster: y}}]", "has no current context. It has x. Choose with -e place_"),
         ("current-context: z\ncontexts: [{name: x, context: {}}]", "names the current context z, which is not in it."),
         (
             "current-context: x\ncontexts: [{name: x, context: {cluster: y}}]",
@@ -124,7 +124,7 @@ def test_a_kubeconfig_that_cannot_be_looked_at(config: Path) -> None:
 
 
 def test_what_was_looked_at_is_told(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(LabError, match=r"has no context z\. It has a, b, gone\. Choose with -e world_existing_context"):
+    with pytest.raises(LabError, match=r"has no context z\. It has a, b, gone\. Choose with -e place_context"):
         kubeconfig.find(str(config), "z")
     with pytest.raises(LabError, match=r"home/\.kube/config \(kubectl's own; the environment variable KUBECONFIG is"):
         kubeconfig.find()
@@ -328,7 +328,7 @@ def test_a_place_that_is_gone_does_not_keep_the_others(
     assert error[0] == "what the lab installed in 1 place could not be removed:"
     assert error[1].startswith("- namespace ns of context gone: the cluster of context gone (https://gone:6443) does")
     assert error[2].startswith("All others were cleaned. Run the reset again when the cluster answers.")
-    assert error[3] == "playbooks/reset.yml -e world_existing_forget=true"
+    assert error[3] == "playbooks/reset.yml -e place_forget=true"
     assert lab("reset", state, config, "--forget") == 0
     assert "forgotten: the cluster of context gone (https://gone:6443) does not answer" in capsys.readouterr().err
     assert install_state.remembered(state) == []

@@ -78,6 +78,6 @@ def _words(failed: Sequence[str], *, tried: int) -> str:
             f"what the lab installed in {count} could not be removed:",
             *(f"- {line}" for line in failed),
             f"{rest}Run the reset again when the cluster answers. If it is gone for good, let the lab forget it:",
-            "playbooks/reset.yml -e world_existing_forget=true",
+            "playbooks/reset.yml -e place_forget=true",
         ]
     )

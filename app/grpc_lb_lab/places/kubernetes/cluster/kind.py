@@ -77,8 +77,8 @@ class KindCluster:
         if nodes and not self.is_ours(nodes):
             raise LabError(
                 f"a kind cluster named {self.name} exists that the lab did not make; it is left alone. "
-                "Choose another name with -e kind_cluster_name=…, or use it as it is with "
-                f"-e lab_cluster=existing -e world_existing_context={self.context}"
+                "Choose another name with -e place_kind_name=…, or use it as it is with "
+                f"-e lab_cluster=existing -e place_context={self.context}"
             )
         claim_root(self.state)
         if nodes and self._begun.exists():

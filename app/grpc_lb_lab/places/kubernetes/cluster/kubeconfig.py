@@ -18,8 +18,8 @@ from grpc_lb_lab.model.errors import LabError
 
 VARIABLE = "KUBECONFIG"
 DEFAULT = "~/.kube/config"
-CHOOSE = "Choose with -e world_existing_context=NAME"
-OTHERWISE = "Name another with -e world_existing_kubeconfig=FILE, or use -e lab_cluster=kind"
+CHOOSE = "Choose with -e place_context=NAME"
+OTHERWISE = "Name another with -e place_kubeconfig=FILE, or use -e lab_cluster=kind"
 
 
 class KubeconfigError(LabError):

@@ -5,19 +5,13 @@ With ``-v`` it is Ansible's own output, followed by the report.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import textwrap
 import time
-from multiprocessing.queues import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ansible import constants
-from ansible.executor.process.worker import WorkerProcess
-from ansible.executor.task_queue_manager import FinalQueue
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
-from ansible.vars import reserved
 
 try:
     from grpc_lb_lab.model.text import printable
@@ -44,73 +38,16 @@ DOCUMENTATION = """
       - set as stdout in configuration
 """
 
+EXAMPLES = """
+# In ansible.cfg; with -v it is Ansible's own output.
+stdout_callback = lab
+"""
+
 # Steps that only arrange other steps; they show up when they fail.
 SILENT = {"include_role", "import_role", "include_tasks", "import_tasks", "set_fact", "meta", "assert", "fail", "debug"}
 SILENT |= {"validate_argument_spec", "include_vars", "lab_cell"}
 
 WORTH_TELLING_S = 0.1
-
-# `-e strategy=…` is the lab's own variable. Ansible would warn on every run that a play has a keyword of that name,
-# which is harmless: a variable never sets a keyword. All other reserved names are still warned about.
-reserved._RESERVED_NAMES = frozenset(reserved._RESERVED_NAMES - {"strategy"})
-
-
-def _put_whole(self: FinalQueue, thing: Any) -> None:
-    """Put without being interrupted by Ctrl-C.
-
-    Ansible ends its workers with the signal it got. One that is ended in here leaves the queue locked, and the playbook
-    waits for that lock for ever.
-    """
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        SimpleQueue.put(self, thing)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-
-
-FinalQueue.put = _put_whole
-
-
-def _start_whole(self: WorkerProcess) -> None:
-    """Start a worker without being interrupted by Ctrl-C, which counts a moment later.
-
-    A fork calls hooks of Python's library. An exception in one of them, and ``KeyboardInterrupt`` is one, is forgotten
-    with what the hook had still to unlock, and a worker whose pid is not known yet would not be told. Blocking the
-    signals would not help: the kernel gives them to another thread, and Python acts on them in this one all the same.
-    """
-    caught: list[int] = []
-    playbook = os.getpid()
-
-    def later(number: int, _: object) -> None:
-        if os.getpid() != playbook:  # the worker, before it has handlers of its own
-            os._exit(1)
-        caught.append(number)
-
-    handlers = {number: signal.signal(number, later) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        _start(self)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for caught_one in caught:
-        signal.raise_signal(caught_one)
-
-
-_start = WorkerProcess.start
-WorkerProcess.start = _start_whole
-
-
-def _raise_again(lost: sys.UnraisableHookArgs) -> None:
-    """Have Ctrl-C again in a moment when it came where Python loses exceptions, as in a ``__del__``."""
-    if lost.exc_type is KeyboardInterrupt:
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-    else:
-        _tell_unraisable(lost)
-
-
-_tell_unraisable = sys.unraisablehook
-sys.unraisablehook = _raise_again
 
 
 class CallbackModule(DefaultCallback):

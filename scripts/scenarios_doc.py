@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from grpc_lb_lab.model.strategy import Strategy
+from grpc_lb_lab.settings import scenarios as rules
+from grpc_lb_lab.settings.ways import WAYS, way_of
 
 REPO = Path(__file__).resolve().parents[1]
 PAGE = REPO / "docs" / "scenarios.md"
@@ -46,9 +49,30 @@ long ago the client asked DNS. `lab_seed` decides, all strategies of a compariso
 
 ## What is expected
 
-The verdict passes when all three are as the file says: the class of the calls in the last seconds, over the replicas
+The verdict passes when all three are as expected: the class of the calls in the last seconds, over the replicas
 that are ready then; when the share was back; and the error window. Expected trouble is a pass, too: a headless name
-*should* have its outage. `-e lab_scenarios_dir=FOLDER` takes other files of the same grammar (scenarios/schema.json).
+*should* have its outage.
+
+A scenario says what it expects of each way of learning addresses, so **a strategy of your own is one file for all
+scenarios**: its settings tell its way, and its way what is expected. Where a strategy does better or worse than others
+of its way, its own file says so, key by key, or why a scenario makes no sense with it:
+
+```yaml
+strategy:
+  expect:
+    steady: even
+    dns-trap: {share: 24, errors: 3}
+  refuse:
+    slow: its servers are slow already
+```
+
+A strategy whose settings belong to none of these ways is measured and not judged, unless its file has the `class` too.
+Without `steady`, a run in which nothing happens is measured and not judged.
+
+WAYS
+
+`-e lab_scenarios_dir=FOLDER` takes other files of the same grammar (scenarios/schema.json); under `expect` and `refuse`
+they may also name a strategy, and this comes before everything else.
 """
 ORDERS = {
     "scale": "scale",
@@ -64,8 +88,7 @@ ORDERS = {
 
 def main(arguments: list[str]) -> int:
     """Write the page, or compare it."""
-    files = sorted(REPO.glob("scenarios/*.yaml"), key=lambda path: path.stem)
-    text = page([yaml.safe_load(path.read_text(encoding="utf-8")) for path in files])
+    text = page(read("scenarios"), [Strategy.parse(words) for words in read("strategies")])
     if "--check" in arguments:
         fresh = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
         print("fresh" if fresh else "docs/scenarios.md is stale: run scripts/scenarios-doc")
@@ -74,7 +97,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def page(scenarios: list[dict[str, Any]]) -> str:
+def read(folder: str) -> list[dict[str, Any]]:
+    """What the files of a folder say, in the order of their names."""
+    files = sorted(REPO.glob(f"{folder}/*.yaml"), key=lambda path: path.stem)
+    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files]
+
+
+def page(scenarios: list[dict[str, Any]], strategies: list[Strategy]) -> str:
     """The whole page: a table of all, then a section each."""
     rows = ["## All of them", "", "| scenario | what happens | what it shows | takes |", "| --- | --- | --- | --- |"]
     rows.append("| `steady` | nothing but the load | where calls go; see docs/strategies.md | a second |")
@@ -82,10 +111,20 @@ def page(scenarios: list[dict[str, Any]]) -> str:
         about = values["scenario"]
         takes = f"{values['load']['duration_s']:g} s"
         rows.append(f"| [{about['name']}](#{about['name']}) | {about['title']} | {about['shows']} | {takes} |")
-    return "\n".join([HEAD, *rows, *(section(values) for values in scenarios)]) + "\n"
+    head = HEAD.replace("WAYS", "\n".join(ways(strategies)))
+    return "\n".join([head, *rows, *(section(values, strategies) for values in scenarios)]) + "\n"
 
 
-def section(values: dict[str, Any]) -> str:
+def ways(strategies: list[Strategy]) -> list[str]:
+    """A table of the ways, with the strategies that learn so."""
+    rows = ["| way | how addresses are learnt | strategies |", "| --- | --- | --- |"]
+    for way, words in WAYS.items():
+        names = ", ".join(strategy.name for strategy in strategies if way_of(strategy) == way)
+        rows.append(f"| `{way}` | {words} | {names} |")
+    return rows
+
+
+def section(values: dict[str, Any], strategies: list[Strategy]) -> str:
     """One scenario."""
     about, load = values["scenario"], values["load"]
     phase = about["phase"]
@@ -97,11 +136,19 @@ def section(values: dict[str, Any]) -> str:
     lines.append(f"- load: {load['rate_rps']:g} calls a second for {load['duration_s']:g} s{deadline}")
     if values.get("remedies"):
         lines.append(f"- `make remedy SCENARIO={about['name']}` runs {', '.join(values['remedies'])}")
-    lines += ["", "| strategy | class at the end | share again | error window |", "| --- | --- | --- | --- |"]
-    for name, entry in sorted(values["expect"].items()):
-        lines.append(f"| {name} | {entry['class']} | {share(entry['share'])} | {errors(entry['errors'])} |")
+    lines += [
+        "",
+        "| strategy | way | class at the end | share again | error window |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    refused = {strategy.name: rules.refusal_of(values, strategy) for strategy in strategies}
+    for strategy in strategies:
+        entry = rules.expected_of(values, strategy)
+        if entry and not refused[strategy.name]:
+            row = [strategy.name, way_of(strategy), entry["class"], share(entry["share"]), errors(entry["errors"])]
+            lines.append(f"| {' | '.join(row)} |")
     lines += ["", "Not with:", ""]
-    lines += [f"- {name}: {reason}" for name, reason in sorted(values["refuse"].items())]
+    lines += [f"- {name}: {reason}" for name, reason in refused.items() if reason]
     return "\n".join(lines)
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from grpc_lb_lab.model.strategy import Strategy
+from grpc_lb_lab.settings.scenarios import refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +43,10 @@ class Compared:
 def strategies(scenario: str) -> list[str]:
     """What this scenario is tried with."""
     told = SCENARIOS[scenario]
-    here = {path.stem for path in (REPO / "strategies").glob("*.yaml") if runs_here(path)}
-    chosen = told["expect"] if os.environ["LAB_TEST_SCENARIOS"] == "all" else {*KINDS, *told["remedies"]}
-    return sorted(set(chosen) & set(told["expect"]) & here)
-
-
-def runs_here(path: Path) -> bool:
-    return "local" in yaml.safe_load(path.read_text())["strategy"].get("clusters", ["local"])
+    all_of_them = [Strategy.parse(yaml.safe_load(path.read_text())) for path in (REPO / "strategies").glob("*.yaml")]
+    here = {one.name for one in all_of_them if "local" in one.clusters and not refusal_of(told, one)}
+    chosen = here if os.environ["LAB_TEST_SCENARIOS"] == "all" else {*KINDS, *told["remedies"]}
+    return sorted(set(chosen) & here)
 
 
 def play(folder: Path, book: str, **variables: Any) -> str:

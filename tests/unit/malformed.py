@@ -335,7 +335,7 @@ SCENARIO_PARTS: list[dict[str, Any]] = [
     {"expect": {"headless": {"class": "even", "share": -1, "errors": "any"}}},
     {"expect": {"headless": {"class": "even", "share": "some", "errors": "any"}}},
     {"expect": {"head\nless": {"class": "even", "share": "any", "errors": "any"}}},
-    {"refuse": {"headless": "x"}},
+    {"refuse": {"dns": "x"}},
     {"remedies": ["headless", "nobody"]},
     {"remedies": ["headless"]},
     {"events": []},

@@ -10,12 +10,17 @@ import pytest
 import yaml
 from grpc_lb_lab import settings
 from grpc_lb_lab.model.scenario import Expectation
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.places.local import programs
-from grpc_lb_lab.settings import compare, names, scenarios
+from grpc_lb_lab.settings import compare, names, scenarios, ways
+from grpc_lb_lab.settings.ways import WAYS, way_of
 
 REPO = Path(__file__).resolve().parents[2]
 FILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((REPO / "scenarios").glob("*.yaml"))}
 STRATEGIES = sorted(path.stem for path in (REPO / "strategies").glob("*.yaml"))
+BUILT_IN = {name: Strategy.parse(yaml.safe_load((REPO / f"strategies/{name}.yaml").read_text())) for name in STRATEGIES}
+KEY = "ignore_health_on_host_removal: true"
+"""What makes an Envoy drop a replica that DNS has dropped."""
 
 
 def check(**variables):
@@ -63,7 +68,7 @@ def test_a_scenario_brings_its_load_and_its_course():
     assert [(event.do, event.by) for event in found.course.events] == [("scale", 2)]
     assert told["scenario"]["phase"]["from_s"] <= found.course.phase_s <= told["scenario"]["phase"]["to_s"]
     assert found.course.events[0].at_s == found.course.phase_s
-    assert found.course.expect.observed == told["expect"]["headless"]["class"]
+    assert found.course.expect.observed == told["expect"]["dns"]["class"]
     json.dumps(found.facts())
 
 
@@ -97,28 +102,53 @@ def test_steady_repeats_are_alike():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_strategy_can_have_a_scenario_or_is_told_why_not(name):
+def test_every_way_can_have_a_scenario_or_is_told_why_not(name):
     told = FILES[name]
     both = set(told["expect"]) & set(told["refuse"])
-    # A strategy that nobody speaks of is new, one file and no more, and is refused until somebody does.
-    spoken_of = {strategy for file in FILES.values() for strategy in (*file["expect"], *file["refuse"])}
-    neither = spoken_of & set(STRATEGIES) - set(told["expect"]) - set(told["refuse"])
-    assert (both, neither) == (set(), set())
-    assert spoken_of - set(STRATEGIES) == set()
+    assert (both, {*told["expect"], *told["refuse"]}) == (set(), set(WAYS))
+
+
+def test_no_strategy_is_called_as_a_way():
+    assert set(WAYS) & set(STRATEGIES) == set()
+
+
+def test_every_way_has_a_strategy():
+    assert {way_of(strategy) for strategy in BUILT_IN.values()} == set(WAYS)
+
+
+def test_what_is_expected_of_every_strategy_in_every_scenario():
+    """The golden table: a change of it is a change of what the lab promises, also when it comes by way of a way."""
+    golden = json.loads((REPO / "tests/unit/expectations.json").read_text())
+    found = {
+        strategy.name: {
+            name: scenarios.refusal_of(told, strategy) or scenarios.expected_of(told, strategy)
+            for name, told in FILES.items()
+        }
+        for strategy in BUILT_IN.values()
+    }
+    assert found == golden
+
+
+def test_the_proxies_that_follow_dns_are_those_whose_files_say_so():
+    says_so = {
+        path.name for path in (REPO / "charts/grpc-echo/files/envoy").glob("sidecar*") if KEY in path.read_text()
+    }
+    assert says_so == {name for name in ways.FOLLOWS_DNS if name.startswith("sidecar")}
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_scenario_fits_into_its_own_duration(name):
     told = FILES[name]
     assert told["scenario"]["phase"]["to_s"] + told["load"]["needs_s"] <= told["load"]["duration_s"]
-    for strategy in sorted(set(told["expect"]) & set(STRATEGIES)):
-        assert check(lab_scenario=name, lab_strategy=strategy, lab_cluster="kind").course is not None
+    for strategy in BUILT_IN.values():
+        if not scenarios.refusal_of(told, strategy):
+            assert check(lab_scenario=name, lab_strategy=strategy.name, lab_cluster="kind").course is not None
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_remedies_are_strategies_that_can_have_the_scenario(name):
     told = FILES[name]
-    assert set(told.get("remedies", [])) <= set(told["expect"])
+    assert [scenarios.refusal_of(told, BUILT_IN[remedy]) for remedy in told["remedies"]] == [""] * len(told["remedies"])
 
 
 def test_expectations_come_in_words_and_in_seconds(own):
@@ -148,15 +178,101 @@ def test_a_scenario_that_says_nothing_of_the_strategy(own):
     assert found.expect is None  # measured, not judged
 
 
+@pytest.fixture
+def mine(tmp_path):
+    """A writer of strategies of one's own, each a changed copy of a built-in one; returns the variables that use it."""
+
+    def write(copied="envoy", changes=None, **strategy):
+        data = yaml.safe_load((REPO / f"strategies/{copied}.yaml").read_text()) | (changes or {})
+        data["strategy"] = data["strategy"] | {"name": "mine"} | strategy
+        data["strategy"] = {key: value for key, value in data["strategy"].items() if value is not None}
+        (tmp_path / "mine.yaml").write_text(json.dumps(data))
+        return {"lab_strategy": "mine", "lab_strategies_dir": str(tmp_path)}
+
+    return write
+
+
 @pytest.mark.parametrize("scenario", sorted(FILES))
-def test_a_strategy_of_ones_own_runs_in_every_scenario(tmp_path, scenario):
-    data = yaml.safe_load((REPO / "strategies/envoy.yaml").read_text())
-    data["strategy"] = {key: value for key, value in data["strategy"].items() if key != "expect"} | {"name": "mine"}
-    (tmp_path / "mine.yaml").write_text(json.dumps(data))
-    found = check(lab_strategy="mine", lab_scenario=scenario, lab_strategies_dir=str(tmp_path))
-    assert found.course is not None
-    assert found.course.expect is None
-    assert check(lab_strategy="mine", lab_scenario="steady", lab_strategies_dir=str(tmp_path)).course is None
+def test_a_copy_of_a_strategy_is_judged_as_the_strategy(mine, monkeypatch, scenario):
+    monkeypatch.setattr(programs, "missing", lambda name: "")  # whatever this machine has
+    for strategy in BUILT_IN.values():
+        variables = {"lab_scenario": scenario, "lab_cluster": "kind"}
+        copy = {**variables, **mine(strategy.name)}
+        if scenarios.refusal_of(FILES[scenario], strategy):
+            assert "not with strategy=mine: " in refusal(**copy)
+        else:
+            assert check(**copy).course == check(lab_strategy=strategy.name, **variables).course
+
+
+@pytest.mark.parametrize("scenario", sorted(FILES))
+def test_a_strategy_of_ones_own_is_judged_by_its_way_in_every_scenario(mine, scenario):
+    course = check(**mine(expect=None), lab_scenario=scenario).course
+    assert course is not None
+    assert course.expect == scenarios.expectation(FILES[scenario]["expect"]["proxy"])
+
+
+def test_a_strategy_of_ones_own_is_only_measured_while_nothing_happens(mine):
+    found = check(**mine(expect=None), lab_scenario="steady")
+    assert found.course is None
+    assert "expect" not in found.strategy["strategy"]
+
+
+def test_a_strategy_says_what_it_does_otherwise(mine):
+    course = check(**mine(expect={"scale-up": {"share": 5}})).course
+    assert course is not None
+    assert course.expect == Expectation("even", "within", 5.0, "none")
+
+
+def test_a_strategy_says_what_makes_no_sense_with_it(mine):
+    text = refusal(**mine(refuse={"scale-up": "it has a cold"}))
+    assert "scenario=scale-up: not with strategy=mine: it has a cold. Allowed: " in text
+    assert check(**mine(refuse={"slow": "it has a cold"})).course is not None
+
+
+def test_a_scenario_that_names_a_strategy_comes_first(own, mine):
+    variables = own(expect={"class": "pinned", "share": 3, "errors": 1}) | {
+        "lab_strategies_dir": str(REPO / "strategies")
+    }
+    assert check(**variables).course.expect == Expectation("pinned", "within", 3.0, "within", 1.0)
+
+
+def test_a_way_that_no_scenario_speaks_of_is_measured_unless_the_strategy_has_a_class(mine):
+    ages = {"server": {"maxConnectionAgeMs": 60_000}}
+    course = check(**mine("headless", ages, expect=None)).course
+    assert course is not None
+    assert course.expect is None
+    course = check(**mine("headless", ages, expect={"scale-up": {"class": "even"}})).course
+    assert course is not None
+    assert course.expect == Expectation("even")
+    text = refusal(**mine("headless", ages, expect={"scale-up": {"share": 3}}))
+    assert "strategy=mine: strategy.expect.scale-up has no class" in text
+
+
+def test_a_strategy_that_speaks_of_a_scenario_that_does_not_exist(mine):
+    text = refusal(**mine(expect={"scale-pu": {"share": 3}}))
+    assert "mine.yaml: strategy.expect.scale-pu: unknown, did you mean scale-up? Allowed: steady, " in text
+
+
+def test_a_strategy_that_expects_and_refuses_the_same(mine):
+    text = refusal(**mine(expect={"slow": {"share": 3}}, refuse={"slow": "no"}))
+    assert "strategy.refuse.slow: expect has it too; allowed is one of both" in text
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "way"),
+    [
+        ({"channel": "pick_first", "serviceConfig": {"loadBalancingConfig": [{"round_robin": {}}]}}, {}, "dns"),
+        ({"channel": "pick_first", "serviceConfig": {"loadBalancingPolicy": "ROUND_ROBIN"}}, {}, "dns"),
+        ({"channel": "pick_first", "serviceConfig": {"loadBalancingConfig": [{"ring_hash": {}}]}}, {}, ""),
+        ({"channel": "round_robin", "dnsMinIntervalMs": 1000}, {}, "dns-soon"),
+        ({"channel": "round_robin", "dnsMinIntervalMs": 1000}, {"maxConnectionAgeMs": 5000}, "dns-aging"),
+        ({"channel": "round_robin"}, {"maxConnectionAgeMs": 5000}, ""),
+        ({"channel": "pool"}, {}, "dns-pool"),
+    ],
+)
+def test_the_way_follows_from_the_settings(client, server, way):
+    words = {"strategy": {"name": "mine"}, "client": {"target": "headless", **client}, "server": server}
+    assert way_of(Strategy.parse(words)) == way
 
 
 def test_what_the_user_expects_comes_before_what_the_files_say():
@@ -166,7 +282,7 @@ def test_what_the_user_expects_comes_before_what_the_files_say():
     steady = check(lab_scenario="steady", lab_expect="{class: pinned, errors: none}")
     assert steady.strategy["strategy"]["expect"] == {"steady": "pinned"}
     assert check(lab_scenario="steady", lab_expect="spread").strategy["strategy"]["expect"] == {"steady": "spread"}
-    assert check(lab_scenario="steady").strategy["strategy"]["expect"] == {"steady": "even"}
+    assert check(lab_scenario="steady").strategy["strategy"]["expect"]["steady"] == "even"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.plan import Load
 from grpc_lb_lab.model.scenario import ScenarioPlan
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.places.local import programs
 from grpc_lb_lab.places.local.addresses import RESERVED_PORTS
-from grpc_lb_lab.settings import clusters, expect, folders, internal, mesh, names, scenarios, values
+from grpc_lb_lab.settings import clusters, expect, folders, grammar, internal, mesh, names, scenarios, values
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
 from grpc_lb_lab.settings.values import RefusedError
@@ -99,9 +100,18 @@ def validate(
     catalogue = Catalogue(folder, repo)
     happens = reader.value("lab_scenarios_dir", values.ExistingFolder(repo), repo / "scenarios") or repo / "scenarios"
     name = scenarios.STEADY if raw.get("lab_scenario") is None else raw["lab_scenario"]
-    scenario = reader.attempt("lab_scenario", scenarios.Scenarios(happens, repo).load, name)
+    there = scenarios.Scenarios(happens, repo)
+    scenario = reader.attempt("lab_scenario", there.load, name)
     wanted = reader.value("lab_cluster", values.Word(("auto", *offered)), "auto")
     strategy = reader.attempt("lab_strategy", lambda name: _strategy(catalogue, name, wanted))
+    if strategy:
+        built_in = scenarios.Scenarios(repo / "scenarios", repo).names()
+        shown = grammar.shown_name(catalogue.path(strategy["strategy"]["name"]), repo)
+        reader.problems += _unknown_scenarios(strategy, shown, list(dict.fromkeys([*there.names(), *built_in])))
+    if scenario:
+        remedies = {*catalogue.names(), *Catalogue(default_folder, repo).names()}
+        shown = grammar.shown_name(happens / f"{name}.yaml", repo)
+        reader.problems += _unknown_remedies(scenario, shown, sorted(remedies))
     cluster, reason = "local", ""
     if wanted and strategy:
         try:
@@ -114,7 +124,7 @@ def validate(
     load = _load(reader, cluster, strategy, (scenario or {}).get("load", {}))
     course = None
     if strategy and scenario:
-        course = reader.attempt("lab_scenario", lambda _: _course(scenario, strategy, load.seed))
+        course = reader.attempt("lab_scenario", lambda _: _course(scenario, strategy, load.seed, catalogue))
     if scenario and course:
         reader.problems += scenarios.problems(scenario, course, load, clusters.MAX_REPLICAS[cluster])
     settled, mesh_notes = mesh.apply(reader, strategy)
@@ -159,8 +169,39 @@ def _unfit(raw: Mapping[str, Any], entry: dict[str, Any]) -> list[str]:
     return [f"lab_expect={values.show(raw['lab_expect'])}: {problem}"] if problem else []
 
 
-def _course(scenario: dict[str, Any], strategy: dict[str, Any], seed: int) -> ScenarioPlan:
-    return scenarios.make_scenario_plan(scenario, strategy["strategy"]["name"], seed)
+def _course(scenario: dict[str, Any], data: dict[str, Any], seed: int, catalogue: Catalogue) -> ScenarioPlan:
+    """Make the course. Raises ``RefusedError`` with the reason when the scenario makes no sense with the strategy."""
+    strategy = Strategy.parse(data)
+    reason = scenarios.refusal_of(scenario, strategy)
+    if reason:
+        others = (catalogue.glance(name) for name in catalogue.names())
+        able = [other.name for other in others if other and not scenarios.refusal_of(scenario, other)]
+        name = scenario["scenario"]["name"]
+        message = f"scenario={name}: not with strategy={strategy.name}: {reason}. Allowed: {', '.join(able) or 'none'}"
+        raise RefusedError(message=message)
+    course = scenarios.make_scenario_plan(scenario, strategy, seed)
+    if strategy.expect.get(course.name) and not course.expect:
+        raise RefusedError(
+            message=f"strategy={strategy.name}: strategy.expect.{course.name} has no class, and the scenario expects "
+            f"nothing of this way of learning addresses. Allowed: with class"
+        )
+    return course
+
+
+def _unknown_remedies(scenario: dict[str, Any], shown: str, known: Collection[str]) -> list[str]:
+    """Return a problem for each strategy that a scenario's file lays beside others and that does not exist."""
+    remedies = [remedy for remedy in scenario.get("remedies", []) if remedy not in known]
+    return [f"{shown}: remedies={remedy}: {values.unknown(remedy, known)}" for remedy in remedies]
+
+
+def _unknown_scenarios(strategy: dict[str, Any], shown: str, known: Collection[str]) -> list[str]:
+    """Return a problem for each scenario that a strategy's file speaks of and that does not exist."""
+    return [
+        f"{shown}: strategy.{key}.{name}: {values.unknown(name, known)}"
+        for key in ("expect", "refuse")
+        for name in strategy["strategy"].get(key, {})
+        if name not in known
+    ]
 
 
 def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None, scenario: dict[str, Any]) -> Load:

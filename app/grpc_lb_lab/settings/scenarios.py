@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.model.scenario import Expectation, PlannedEvent, ScenarioPlan
 from grpc_lb_lab.settings import grammar
 from grpc_lb_lab.settings.values import RefusedError, show, unknown
+from grpc_lb_lab.settings.ways import WAYS, way_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from grpc_lb_lab.model.plan import Load
+    from grpc_lb_lab.model.strategy import Strategy
 
 SCHEMA = "scenarios/schema.json"
 STEADY = "steady"
@@ -95,29 +97,44 @@ def contradictions(data: dict[str, Any], name: str) -> Iterator[str]:
         for key in sorted(event.keys() - {"after_s", "do", *TAKES[event["do"]]}):
             takes = ", ".join(("after_s", *TAKES[event["do"]]))
             yield f"events.{index}.{key}={show(event[key])}: {event['do']} takes no notice of it; allowed is {takes}"
-    for strategy in sorted(data["expect"].keys() & data["refuse"].keys()):
-        yield f"refuse.{strategy}: expect has it too; allowed is one of both"
-    for strategy in data.get("remedies", []):
-        if strategy not in data["expect"]:
-            yield f"remedies={strategy}: {unknown(strategy, sorted(data['expect']))}, those under expect"
+    for key in sorted(data["expect"].keys() & data["refuse"].keys()):
+        yield f"refuse.{key}: expect has it too; allowed is one of both"
+    if "retried" in data and not _failing_codes(data):
+        yield "retried: no event fails calls with a code; allowed is with an event that does"
 
 
-def make_scenario_plan(scenario: dict[str, Any], strategy: str, seed: int) -> ScenarioPlan:
-    """Return the course of a scenario for one strategy, with the first phase that ``seed`` draws.
+def expected_of(scenario: dict[str, Any], strategy: Strategy) -> dict[str, Any] | None:
+    """Return what a scenario expects of a strategy, as ``expect`` of its file has it; None: nothing.
 
-    Of a strategy that the scenario's file does not name nothing is expected: the run is measured and not judged.
-
-    Raises ``RefusedError`` with the reason when the scenario makes no sense with the strategy.
+    What the scenario says of the strategy by its name comes first, then what the strategy's file says of the scenario,
+    then what the scenario says of the strategy's way of learning addresses.
     """
-    told, name = scenario["scenario"], scenario["scenario"]["name"]
-    if strategy in scenario["refuse"]:
-        able = ", ".join(sorted(scenario["expect"]))
-        grammar.refuse(
-            f"scenario={name}: not with strategy={strategy}: {scenario['refuse'][strategy]}. Allowed: {able}"
-        )
-    expected = scenario["expect"].get(strategy)
+    named = {} if strategy.name in WAYS else scenario["expect"].get(strategy.name)
+    if named:
+        return dict(named)
+    entry = dict(scenario["expect"].get(way_of(strategy), {}))
+    if entry.get("errors") == "some" and all(map(strategy.client.retries, _failing_codes(scenario))):
+        entry |= scenario.get("retried", {})
+    entry |= strategy.expect.get(scenario["scenario"]["name"], {})
+    return {"share": "any", "errors": "any", **entry} if "class" in entry else None
+
+
+def refusal_of(scenario: dict[str, Any], strategy: Strategy) -> str:
+    """Return why a scenario makes no sense with a strategy, empty where it does; the order is ``expected_of``'s."""
+    name = scenario["scenario"]["name"]
+    if strategy.name not in WAYS and strategy.name in {*scenario["expect"], *scenario["refuse"]}:
+        return str(scenario["refuse"].get(strategy.name, ""))
+    if name in strategy.refuse or name in strategy.expect:
+        return strategy.refuse.get(name, "")
+    return str(scenario["refuse"].get(way_of(strategy), ""))
+
+
+def make_scenario_plan(scenario: dict[str, Any], strategy: Strategy, seed: int) -> ScenarioPlan:
+    """Return the course of a scenario for one strategy, with the first phase that ``seed`` draws."""
+    told = scenario["scenario"]
+    expected = expected_of(scenario, strategy)
     course = ScenarioPlan(
-        name=name,
+        name=told["name"],
         title=told["title"],
         shows=told["shows"],
         phase_s=0.0,
@@ -186,6 +203,10 @@ def _replicas(course: ScenarioPlan, replicas: int) -> tuple[int, int]:
         extra = {"restart": 1, "replace": now}.get(event.do, 0)
         least, most = min(least, now), max(most, now + extra)
     return least, most
+
+
+def _failing_codes(scenario: dict[str, Any]) -> list[str]:
+    return [event["code"] for event in scenario["events"] if event["do"] == "fail"]
 
 
 def _event(entry: dict[str, Any]) -> PlannedEvent:

@@ -6,6 +6,8 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab import documents
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.settings import grammar
 from grpc_lb_lab.settings.values import RefusedError, show, unknown
 
@@ -49,6 +51,13 @@ class Catalogue:
         """Return where the file of a strategy is."""
         return self.folder / f"{name}.yaml"
 
+    def glance(self, name: str) -> Strategy | None:
+        """Return a strategy without checking its file; None for a file that is no strategy."""
+        try:
+            return Strategy.parse(documents.read(self.path(name)))
+        except (documents.DocumentError, ValueError, TypeError, AttributeError):
+            return None
+
     def load(self, name: Any) -> dict[str, Any]:
         """Read and check one strategy file.
 
@@ -90,7 +99,10 @@ def contradictions(data: dict[str, Any], files: Path) -> Iterator[str]:
     header = client.get("keys", {}).get("header", "")
     if header.endswith("-bin") or header.startswith("grpc-") or header in HEADERS:
         yield f"client.keys.header={header}: gRPC keeps it for itself; allowed is another, such as x-user"
-    expected = data["strategy"].get("expect", {}).get("steady")
+    expects = data["strategy"].get("expect", {})
+    for scenario in sorted(expects.keys() & data["strategy"].get("refuse", {}).keys()):
+        yield f"strategy.refuse.{scenario}: expect has it too; allowed is one of both"
+    expected = expects.get("steady")
     if expected == "weighted":
         yield "strategy.expect.steady=weighted: can never pass, as no part of the lab weighs replicas; allowed is even"
     if expected == "hashed" and "keys" not in client:

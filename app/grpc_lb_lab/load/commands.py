@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import LabError, UsageError, check_listen
+from grpc_lb_lab.model.files import replace_text
 from grpc_lb_lab.model.plan import Plan
 
 if TYPE_CHECKING:
@@ -90,17 +89,9 @@ def write_result(result: ClientResult, output: str) -> None:
         sys.stdout.write(client_log.result_line(text) + "\n")
         sys.stdout.flush()
         return
-    target = Path(output).absolute()
-    draft = ""
     try:
-        handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        Path(draft).chmod(0o644)
-        Path(draft).replace(target)
+        replace_text(Path(output).absolute(), text + "\n")
     except OSError as error:
-        if draft:
-            Path(draft).unlink(missing_ok=True)
         raise LabError(f"cannot write the result to {output}: {error.strerror}") from error
 
 

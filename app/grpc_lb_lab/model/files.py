@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -25,24 +26,30 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def replace_text(path: Path, text: str, draft: Path | None = None) -> None:
+    """Write ``text`` to ``path`` in one step: a reader sees the old text or the new one, never half of it.
+
+    It is written to ``draft`` in the same folder first, by default to a name that no other process takes. Raises
+    ``OSError``; nothing is left of the draft then.
+    """
+    draft = draft or path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            draft.unlink(missing_ok=True)
+        raise
+
+
 def write_text(path: Path, text: str) -> Path:
     """Write ``text`` to ``path`` atomically. Raises ``ArtifactError`` with the path and the system's reason."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        replace_text(path, text)
     except OSError as error:
-        _forget(temporary)
         raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from error
     return path
-
-
-def _forget(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the first error is the one to tell
 
 
 def read_json(path: Path) -> dict[str, Any]:

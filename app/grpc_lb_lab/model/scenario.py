@@ -7,6 +7,9 @@ from typing import Literal
 
 from grpc_lb_lab.model.verdict import DistributionClass
 
+FAULT_MOST_S = 120
+"""A replica keeps a fault for this long at most, as whoever asked for it may be dead by then."""
+
 
 @dataclass(frozen=True)
 class PlannedEvent:

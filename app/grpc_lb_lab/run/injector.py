@@ -12,7 +12,8 @@ class FaultInjector(Protocol):
     """Where a scenario's events are carried out. A method orders its event and returns; it waits for no effect.
 
     Effects (ready, ended, endpoints changed) are told by the world as ``Event`` when they happen. All raise
-    ``LabError`` when the event cannot be ordered. ``for_s``: seconds until a fault reverts by itself, at most 120.
+    ``LabError`` when the event cannot be ordered. ``for_s``: seconds until a fault reverts by itself, at most
+    ``FAULT_MOST_S``.
     """
 
     async def replicas(self) -> list[Replica]:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.scenario import FAULT_MOST_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from grpc_lb_lab.model.inventory import Replica
     from grpc_lb_lab.model.scenario import PlannedEvent, ScenarioPlan
     from grpc_lb_lab.run.injector import FaultInjector
-
-FAULT_MOST_S = 120.0
-"""How long a replica keeps a fault at most, whoever asked for it may be dead by then."""
 
 _FAULT_MARGIN_S = 5.0
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import grpc
 
 from grpc_lb_lab.json_log import log
+from grpc_lb_lab.model.scenario import FAULT_MOST_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FOR_MOST_MS = 120_000
+FOR_MOST_MS = FAULT_MOST_S * 1000
 CODES = {code.name: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
 
 

@@ -6,6 +6,7 @@ import errno
 import json
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.model.files import replace_text
 from grpc_lb_lab.own import artifacts, marks, state
 
 if TYPE_CHECKING:
@@ -97,6 +98,4 @@ def point_latest(root: Path, run: Path) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Write the file whole or not at all. Raises ``OSError``."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    replace_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")

@@ -8,7 +8,7 @@ import random
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.model.scenario import Expectation, PlannedEvent, ScenarioPlan
+from grpc_lb_lab.model.scenario import FAULT_MOST_S, Expectation, PlannedEvent, ScenarioPlan
 from grpc_lb_lab.settings import grammar
 from grpc_lb_lab.settings.values import RefusedError, show, unknown
 from grpc_lb_lab.settings.ways import WAYS, way_of
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 SCHEMA = "scenarios/schema.json"
 STEADY = "steady"
 """Nothing happens but the load: the one scenario that has no file, as the strategy files say what to expect of it."""
-
-FAULT_MOST_S = 120
-"""A replica takes back what it was asked to do wrong after this time at most, in case nobody is left to tell it."""
 
 TAKES = {
     "scale": ("by",),

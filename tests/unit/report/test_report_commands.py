@@ -52,7 +52,7 @@ def test_report_writes_prints_and_returns_the_verdict(run, tmp_path, capsys, cou
     assert "\x1b" not in out
     folder = tmp_path / "run-1/headless/steady"
     assert {path.name for path in folder.iterdir()} >= FILES
-    assert not list(folder.glob(".*.tmp"))
+    assert not list(folder.glob(".*.new"))
     assert json.loads((folder / "report.json").read_text())["verdict"]["status"] in word.lower()
 
 

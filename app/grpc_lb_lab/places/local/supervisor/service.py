@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.files import replace_text
 from grpc_lb_lab.places.local.supervisor import envoy
 from grpc_lb_lab.places.local.supervisor.processes import Process, Spawner, describe_end, ended_badly
 
@@ -39,14 +40,8 @@ def endpoints(addresses: Sequence[str], port: int) -> dict[str, Any]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step: a reader sees the old text or the new one, never half of it."""
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
+    """Replace a file in one step. The draft's name is one that a reset knows: ``own.state.LOCAL_DRAFTS``."""
+    replace_text(path, text, path.with_name(f".{path.name}.new"))
 
 
 class ServiceProxy:

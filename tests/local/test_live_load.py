@@ -146,6 +146,7 @@ def test_an_envoy_that_dies_is_named(lab: Lab, tmp_path: Path) -> None:
 def test_a_client_that_dies_is_named(lab: Lab, tmp_path: Path) -> None:
     running = Running(lab, tmp_path, "headless")
     victim = running.load["clients"][0]["pid"]
+    until((tmp_path / "logs" / "client-0.log").read_text, "the client says something")
     kill(victim)
     assert f"client 0 (pid {victim}) ended with SIGKILL; its log ends: progress 0 " in running.end()
 

@@ -87,6 +87,18 @@ def test_the_feed_tells_of_events_and_of_who_is_ready(lab: Lab, tmp_path: Path) 
     assert clients[-1]["ok"] == 3 * RATE
 
 
+def test_events_happen_also_where_no_feed_can_be_written(lab: Lab, tmp_path: Path) -> None:
+    lab.up("headless", 3)
+    (tmp_path / "file").write_text("")
+    plan = write_plan(tmp_path, "headless", [{"at_s": 1, "do": "kill", "which": "busiest"}], 3)
+    lab.do("load", "--plan", plan, "--results", tmp_path / "results", "--live", tmp_path / "file" / "live.jsonl")
+    inventory = json.loads((tmp_path / "results" / "inventory.json").read_text())
+    assert [event["kind"] for event in inventory["events"] if event["kind"] in ("command", "replica-ended")] == [
+        "command",
+        "replica-ended",
+    ]
+
+
 def test_the_busiest_replica_is_killed_and_replaced(lab: Lab, tmp_path: Path) -> None:
     lab.up("service", 3)
     seen = play(lab, tmp_path, "service", [{"at_s": 1.5, "do": "kill", "which": "busiest"}], 4)

@@ -7,8 +7,6 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from grpc_lb_lab.model.client_log import Progress
-
 if TYPE_CHECKING:
     from grpc_lb_lab.load.channels.connections import ConnectionLog
     from grpc_lb_lab.load.load import Stop
@@ -78,7 +76,7 @@ class Watch:
         if total is None:
             elapsed = max(now - self._began, 1e-3)
             total = max(done, round(done * (self._pace.duration_s or elapsed) / elapsed))
-        sys.stderr.write(Progress(self._index, done, total).line() + "\n")
+        sys.stderr.write(f"progress {self._index} {done}/{total}\n")
         sys.stderr.flush()
 
     def _look(self, now: float) -> None:

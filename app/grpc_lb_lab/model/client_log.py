@@ -6,33 +6,11 @@ The lines of the live feed, which it writes there too where it cannot reach the 
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
 from typing import Any
 
 from grpc_lb_lab.model import live_feed
 
 _RESULT = "LB-LAB-RESULT "
-_PROGRESS = re.compile(r"progress (\d+) (\d+)/(\d+)")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Calls of client ``index`` that have ended, and how many there will be (a guess where only the time is set)."""
-
-    index: int
-    done: int
-    total: int
-
-    def line(self) -> str:
-        """The line of the log, without its newline."""
-        return f"progress {self.index} {self.done}/{self.total}"
-
-
-def progress(line: str) -> Progress | None:
-    """What a whole line of a log tells of the progress; None for another line."""
-    found = _PROGRESS.fullmatch(line)
-    return Progress(*map(int, found.groups())) if found else None
 
 
 def result_line(text: str) -> str:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class LiveFeed:
     """The feed of one run: ``start``, any number of lines in between, ``end``. Safe to use from several threads.
 
-    Every line is one appending write, so that several processes may write to one file. Before ``start`` and after
-    ``end`` lines are dropped. ``OSError`` is swallowed throughout.
+    Every line is one appending write. Before ``start`` and after ``end`` lines are dropped. ``OSError`` is swallowed
+    throughout.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,13 +38,9 @@ class LiveFeed:
 
     def add(self, line: live_feed.Line) -> None:
         """Append a line."""
-        self.add_text(live_feed.render(line))
-
-    def add_text(self, text: str) -> None:
-        """Append a line that a client rendered (what ``live_feed.from_log`` returns); others are dropped."""
-        if self._descriptor >= 0 and live_feed.parse(text) is not None:
+        if self._descriptor >= 0:
             with contextlib.suppress(OSError):
-                os.write(self._descriptor, text.encode() + b"\n")
+                os.write(self._descriptor, live_feed.render(line).encode() + b"\n")
 
     def event(self, kind: str, detail: str, pod: str = "", at: float | None = None) -> None:
         """Append that something happened, now or at ``at`` (seconds since the epoch)."""

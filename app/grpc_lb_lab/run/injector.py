@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.inventory import Replica
+    from grpc_lb_lab.model.scenario import ScenarioPlan
 
 
 class FaultInjector(Protocol):
-    """Where a scenario's events are carried out. A method orders its event and returns; it waits for no effect.
+    """Carries a scenario's events out. A method orders its event and returns; it waits for no effect.
 
     Effects (ready, ended, endpoints changed) are told by the world as ``Event`` when they happen. All raise
     ``LabError`` when the event cannot be ordered. ``for_s``: seconds until a fault reverts by itself, at most
     ``FAULT_MOST_S``.
     """
+
+    async def prepare(self, course: ScenarioPlan) -> None:
+        """Open what its events need, so that they happen at their time."""
 
     async def replicas(self) -> list[Replica]:
         """The replicas that count now, oldest first."""
@@ -46,8 +50,11 @@ class FaultInjector(Protocol):
     async def settled(self) -> None:
         """Wait until what was ordered has happened: as many replicas as wanted are ready, and no others are left over.
 
-        Raises ``LabError`` saying what is missing when that takes longer than this stage's limit.
+        Raises ``LabError`` saying what is missing when that takes longer than this injector's limit.
         """
+
+    def missing(self) -> str:
+        """Say what ``settled`` waits for; empty where only it can tell."""
 
     async def close(self) -> None:
         """Take back the faults that replicas still have; whatever cannot be taken back ends by itself."""

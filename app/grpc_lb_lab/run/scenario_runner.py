@@ -1,4 +1,4 @@
-"""Carries out the events of a course at their times, on whatever stage there is."""
+"""Carries out the events of a scenario at their times, in whatever place the load runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAULT_MARGIN_S = 5.0
 
 
 class Log(Protocol):
-    """Where events are noted, as ``local.events.EventLog.add``."""
+    """Where events are noted, as ``Place.note``."""
 
     def __call__(self, kind: str, detail: str, replica: Replica | None = None) -> None:
         """Note that something happened now, to this replica if to one."""
@@ -33,14 +33,14 @@ class ScenarioRunner:
         self,
         course: ScenarioPlan,
         duration_s: float,
-        stage: FaultInjector,
+        injector: FaultInjector,
         log: Log,
         calls: Callable[[], Mapping[str, int]],
     ) -> None:
         """Nothing happens before ``prepare``."""
         self._course = course
         self._duration_s = duration_s
-        self._stage = stage
+        self._injector = injector
         self._log = log
         self._calls = calls
         self._ends: list[tuple[float, Replica]] = []
@@ -49,8 +49,8 @@ class ScenarioRunner:
         """Do what must be done before the first measured call. Raises ``LabError`` as ``run`` does."""
         if self._course.base_delay_ms:
             for_s = min(FAULT_MOST_S, self._duration_s + 2 * _FAULT_MARGIN_S)
-            for replica in await self._stage.replicas():
-                await self._stage.slow(replica.pod, self._course.base_delay_ms, for_s)
+            for replica in await self._injector.replicas():
+                await self._injector.slow(replica.pod, self._course.base_delay_ms, for_s)
 
     async def run(self, began_at: float) -> None:
         """Carry out every event, ``began_at`` being the first measured call (seconds since the epoch), and wait for it.
@@ -65,7 +65,7 @@ class ScenarioRunner:
             except LabError as error:
                 raise LabError(f"scenario {self._course.name}, {event.do} at {event.at_s:.1f} s: {error}") from error
         try:
-            await self._stage.settled()
+            await self._injector.settled()
         except LabError as error:
             raise LabError(f"scenario {self._course.name}: {error}") from error
         await self._say_ends(until=began_at + self._duration_s)
@@ -79,17 +79,17 @@ class ScenarioRunner:
                 self._ends.remove((at, replica))
 
     async def _carry_out(self, event: PlannedEvent) -> None:
-        replicas = await self._stage.replicas()
+        replicas = await self._injector.replicas()
         if event.do == "scale":
             wanted = len(replicas) + event.by
             self._log("command", f"scale {len(replicas)} → {wanted} replicas")
-            await self._stage.scale(wanted)
+            await self._injector.scale(wanted)
         elif event.do == "restart":
             self._log("command", f"restart {len(replicas)} replicas, one by one")
-            await self._stage.restart()
+            await self._injector.restart()
         elif event.do == "replace":
             self._log("command", f"replace all {len(replicas)} replicas")
-            await self._stage.replace()
+            await self._injector.replace()
         else:
             for replica in choose(event.which, replicas, self._calls()):
                 self._log("command", f"{_words(event)} {replica.pod} ({replica.ip})", replica)
@@ -102,17 +102,17 @@ class ScenarioRunner:
         if event.do in ("stop", "slow", "fail"):
             self._ends.append((time.time() + for_s, replica))
         if event.do == "delete":
-            await self._stage.delete(pod)
+            await self._injector.delete(pod)
         elif event.do == "kill":
-            await self._stage.kill(pod)
+            await self._injector.kill(pod)
         elif event.do == "stop":
-            await self._stage.stop(pod, for_s)
+            await self._injector.stop(pod, for_s)
         elif event.do == "slow":
-            await self._stage.slow(pod, event.delay_ms, for_s)
+            await self._injector.slow(pod, event.delay_ms, for_s)
         elif event.do == "fail":
-            await self._stage.fail(pod, event.code, for_s)
+            await self._injector.fail(pod, event.code, for_s)
         else:
-            raise LabError(f"no stage knows {event.do!r}")
+            raise LabError(f"no injector knows {event.do!r}")
 
 
 def choose(which: str, replicas: Sequence[Replica], calls: Mapping[str, int]) -> list[Replica]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from grpc_lb_lab.model import client_log, live_feed
-from grpc_lb_lab.model.client_log import Progress
 
 
 def test_what_is_written_is_read():
-    assert client_log.progress(Progress(3, 10, 500).line()) == Progress(3, 10, 500)
     assert client_log.result(client_log.result_line('{"index":3}')) == {"index": 3}
 
 
 def test_other_lines_are_not():
     for line in ("", "progress", "progress 1 7", "progress 1 7/501 calls", "in progress 1 7/501", "LB-LAB-RESULT"):
-        assert client_log.progress(line) is None
         assert client_log.result(line) is None
 
 
@@ -22,4 +19,4 @@ def test_what_is_for_programs_is_known_behind_the_name_of_a_pod():
     pod = "[pod/load-0-abc/client] "
     assert client_log.is_for_programs(pod + client_log.result_line("{}"))
     assert client_log.is_for_programs(pod + feed)
-    assert not client_log.is_for_programs(pod + Progress(0, 1, 2).line())
+    assert not client_log.is_for_programs(pod + "progress 0 1/2")

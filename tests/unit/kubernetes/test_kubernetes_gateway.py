@@ -11,7 +11,7 @@ import pytest
 from grpc_lb_lab.model.errors import LabError, UsageError
 from grpc_lb_lab.places.kubernetes import gateway
 from grpc_lb_lab.places.kubernetes.cluster.programs import Done
-from grpc_lb_lab.places.kubernetes.run import used
+from grpc_lb_lab.places.kubernetes.place import used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -65,7 +65,7 @@ def recipe(tmp_path: Path) -> image.Recipe:
         "app/Dockerfile",
         "requirements/image.txt",
         "app/grpc_lb_lab/cli.py",
-        "app/grpc_lb_lab/places/local/load/load.py",
+        "app/grpc_lb_lab/places/local/load/place.py",
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPO / path, tmp_path / path)
@@ -82,7 +82,7 @@ def test_the_tag_follows_the_content(recipe: image.Recipe, path: str) -> None:
 
 def test_the_tag_ignores_what_is_not_in_the_image(recipe: image.Recipe) -> None:
     before = recipe.reference
-    (recipe.package / "places" / "local" / "load" / "load.py").write_text("changed", encoding="utf-8")
+    (recipe.package / "places" / "local" / "load" / "place.py").write_text("changed", encoding="utf-8")
     (recipe.package / "__pycache__").mkdir()
     (recipe.package / "__pycache__" / "cli.cpython-313.pyc").write_bytes(b"compiled")
     assert recipe.reference == before
@@ -128,7 +128,7 @@ def test_what_the_image_holds_needs_nothing_else_of_the_lab(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["views/templates/style.css", "judge/cause.py", "places/local/load/load.py", "views/live/page.py"]
+    "path", ["views/templates/style.css", "judge/cause.py", "places/local/load/place.py", "views/live/page.py"]
 )
 def test_what_no_pod_runs_makes_no_new_image(recipe: image.Recipe, path: str) -> None:
     before = recipe.reference

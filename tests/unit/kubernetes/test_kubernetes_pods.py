@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,21 +11,22 @@ import pytest
 from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Replica
-from grpc_lb_lab.model.plan import Load
-from grpc_lb_lab.places.kubernetes import load, pods, problems, rollout
+from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.places.kubernetes import job, pods, problems, rollout
 from grpc_lb_lab.places.kubernetes.cluster.programs import Done, Kubectl
+from grpc_lb_lab.places.kubernetes.place import with_newcomers
 from grpc_lb_lab.places.kubernetes.pods import Problem
-from grpc_lb_lab.places.kubernetes.run import with_newcomers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 def make(name: str, *, ready: bool = True, ip: str = "10.0.0.1", **status: Any) -> pods.Pod:
     conditions = [{"type": "Ready", "status": str(ready), "message": "containers with unready status: [server]"}]
     return {
         "kind": "Pod",
-        "metadata": {"name": name, "uid": f"uid-{name}", "labels": {load.INDEX: name.rpartition("-")[2]}},
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": {job.INDEX: name.rpartition("-")[2]}},
         "spec": {"nodeName": "node-1"},
         "status": {"phase": "Running", "podIP": ip, "conditions": conditions, **status},
     }
@@ -211,8 +213,23 @@ def test_pods_that_a_quota_forbids_are_named_though_no_pod_has_a_problem(monkeyp
     assert str(error.value) == f"the servers do not start: no more pods can be created for echo: {QUOTA}"
 
 
+def client_pods(folder: Path, clients: int, kubectl: Any) -> job.ClientPods:
+    plan = Plan("r", "steady", {"client": {"target": "headless"}}, Load(clients=clients), {})
+    return job.ClientPods(kubectl, plan, folder / "results", folder / "logs", lambda _: None, 30)
+
+
+async def run(subject: job.ClientPods) -> None:
+    """Follow it to its end."""
+    try:
+        await subject.start()
+        while not await subject.look():
+            pass
+    finally:
+        await subject.end()
+
+
 def test_clients_that_a_quota_forbids_are_named_from_the_events_of_this_job(
-    program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+    program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     events = {"items": [{"message": f'Error creating: pods "load-0-x" is {QUOTA}'}]}
     program(
@@ -224,10 +241,10 @@ def test_clients_that_a_quota_forbids_are_named_from_the_events_of_this_job(
 *) exit 1 ;;
 esac""",
     )
-    monkeypatch.setattr(load, "LOOK_AT_EVENTS_S", 0.1)
+    monkeypatch.setattr(job, "LOOK_AT_EVENTS_S", 0.1)
     monkeypatch.setattr(problems, "PATIENCE_S", 0.1)
     with pytest.raises(LabError) as error:
-        load.follow(Kubectl("ns"), Load(clients=2), 30)
+        asyncio.run(run(client_pods(tmp_path, 2, Kubectl("ns"))))
     assert str(error.value) == f"the load does not start: no more pods can be created for load: {QUOTA}"
 
 
@@ -252,7 +269,7 @@ def finished(name: str) -> pods.Pod:
 
 
 def test_load_is_finished_when_every_client_ended_well() -> None:
-    state = load.Following(2)
+    state = job.Following(2)
     state.see_pod("ADDED", make("load-0", containerStatuses=[container("client", running={})]))
     assert not state.started
     state.see_pod("ADDED", make("load-1", containerStatuses=[container("client", running={})]))
@@ -281,12 +298,12 @@ def test_load_is_finished_when_every_client_ended_well() -> None:
 )
 def test_a_lost_client_ends_the_load(kind: str, pod: pods.Pod, words: str) -> None:
     with pytest.raises(LabError, match="the load was cut short") as error:
-        load.Following(1).see_pod(kind, pod)
+        job.Following(1).see_pod(kind, pod)
     assert words in str(error.value)
 
 
 def test_a_finished_pod_may_go() -> None:
-    state = load.Following(1)
+    state = job.Following(1)
     leaving = finished("load-0")
     leaving["metadata"]["deletionTimestamp"] = "now"
     state.see_pod("MODIFIED", leaving)
@@ -294,22 +311,41 @@ def test_a_finished_pod_may_go() -> None:
 
 
 def test_lines_of_the_log() -> None:
-    state = load.Following(2)
-    state.see_line("[pod/load-0-abc/client] progress 0 10/500")
-    state.see_line("[pod/load-1-def/client] progress 1 20/500")
-    state.see_line("[pod/load-0-abc/client] progress 0 30/500")
-    assert state.calls == 50
+    state = job.Following(2)
+    state.see_line("[pod/load-0-abc/client] warming up")
     state.see_line("[pod/load-1-def/client] " + client_log.result_line(json.dumps({"index": 1, "requests": 500})))
     assert state.results == {1: {"index": 1, "requests": 500}}
-    assert state.calls == 530, "the result is newer than the last line"
-    assert not any(client_log.is_for_programs(line) for line in state.lines)
+    assert state.lines == ["[pod/load-0-abc/client] warming up"]
 
 
-def test_a_client_without_a_result_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = load.Following(2, known={"load-0": finished("load-0"), "load-1": finished("load-1")})
-    state.results[0] = {"index": 0}
-    with pytest.raises(LabError, match="no result came from client 1,"):
-        load._finish(FakeKubectl([]), state, load.queue.Queue(), None)  # type: ignore[arg-type]
+def client_world(index: int, log: str) -> str:
+    """What kubectl shows of a client that has ended well, as the arms of a `case`."""
+    pod = finished(f"load-{index}")
+    told = json.dumps({"type": "MODIFIED", "object": pod})
+    return f"""*--watch*) echo '{told}'; exec sleep 60 ;;
+*"logs load-{index}"*) echo '{log}' ;;"""
+
+
+def test_a_result_that_did_not_come_with_the_log_is_asked_for_again(
+    program: Callable[[str, str], None], tmp_path: Path, calls: Callable[[], list[str]]
+) -> None:
+    result = {"index": 0, "requests": 7}
+    program(
+        "kubectl", f'case "$*" in\n{client_world(0, client_log.result_line(json.dumps(result)))}\n*) exit 1 ;;\nesac'
+    )
+    asyncio.run(run(client_pods(tmp_path, 1, Kubectl("ns"))))
+    assert json.loads((tmp_path / "results" / "client-0.json").read_text()) == result
+    assert not any("delete job" in call for call in calls()), "the next run's work, as the pods explain this one"
+
+
+def test_a_client_without_a_result_is_named(
+    program: Callable[[str, str], None], tmp_path: Path, calls: Callable[[], list[str]]
+) -> None:
+    program("kubectl", f'case "$*" in\n{client_world(0, "nothing")}\n*) exit 1 ;;\nesac')
+    with pytest.raises(LabError, match="no result came from client 0, though the pod ended well"):
+        asyncio.run(run(client_pods(tmp_path, 1, Kubectl("ns"))))
+    assert "delete job load" in calls()[-1]
+    assert (tmp_path / "logs" / "events.txt").is_file(), "what explains it was kept before"
 
 
 def test_who_came_during_the_load_is_added_and_the_others_stay_as_they_were() -> None:

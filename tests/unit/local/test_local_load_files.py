@@ -1,4 +1,4 @@
-"""Files of a load: what each client is told, what is cleared away, what is kept, and what progress adds up to."""
+"""Files of a load: what each client is told, what is cleared away, and what is kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import ArtifactError, UsageError
 from grpc_lb_lab.model.plan import Load, Plan
 from grpc_lb_lab.places.local.addresses import Block
-from grpc_lb_lab.places.local.load.load_files import LoadFolder, client_plan, progress, read_plan
+from grpc_lb_lab.places.local.load.load_files import LoadFolder, client_plan, read_plan
 from grpc_lb_lab.places.local.supervisor import scrape_targets
 from grpc_lb_lab.places.local.supervisor.events import EventLog
 from grpc_lb_lab.places.local.supervisor.member import Member
@@ -97,15 +97,6 @@ def test_a_process_without_a_log_costs_nobody_elses(tmp_path: Path) -> None:
     (tmp_path / "echo.log").write_text("listening\n")
     files.keep_logs([tmp_path / "stopped-before-it-opened-its-own.log", tmp_path / "echo.log"])
     assert [path.name for path in files.logs.iterdir() if path.suffix] == ["echo.log"]
-
-
-def test_progress_is_the_sum_of_each_clients_last_word(tmp_path: Path) -> None:
-    first, second = tmp_path / "0.log", tmp_path / "1.log"
-    first.write_text("warming up\nprogress 0 10/500\nprogress 0 400/500\n")
-    second.write_text("progress 1 7/501\n")
-    assert progress([first, second, tmp_path / "2.log"]) == (407, 1001)
-    second.write_text("progress 1 7\n")  # cut off
-    assert progress([second]) == (0, 0)
 
 
 def test_prometheus_is_told_of_replicas_that_count_and_of_the_clients(tmp_path: Path) -> None:

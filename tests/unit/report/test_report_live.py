@@ -186,7 +186,6 @@ def test_a_feed_is_one_file_a_run(tmp_path: Path) -> None:
     inode = feed.path.stat().st_ino
     feed.event("kill", "a was killed", "a", at=5.0)
     feed.replicas(["b"], at=6.0)
-    feed.add_text("no line of a feed")
     feed.end("broken")
     feed.event("late", "after the end")
     lines = [live_feed.parse(line) for line in feed.path.read_text().splitlines()]

@@ -200,7 +200,7 @@ def _checked(arguments: argparse.Namespace) -> Place:
     from grpc_lb_lab.places.kubernetes import namespace
     from grpc_lb_lab.places.kubernetes.cluster.programs import say
     from grpc_lb_lab.places.kubernetes.injector import asks_servers
-    from grpc_lb_lab.places.kubernetes.run import OUTSIDE
+    from grpc_lb_lab.places.kubernetes.place import OUTSIDE
 
     place = _place(arguments)
     if not _is_labs_own(arguments):
@@ -283,11 +283,11 @@ def _wait(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _load(arguments: argparse.Namespace) -> dict[str, Any]:
     from grpc_lb_lab.model import live_feed
-    from grpc_lb_lab.places.kubernetes import run
+    from grpc_lb_lab.places.kubernetes import place
 
-    run.run(
+    place.run(
         _kubectl(arguments),
-        run.Files(
+        place.Files(
             arguments.plan, arguments.results, arguments.inventory, arguments.logs, arguments.state / live_feed.FILE
         ),
         cluster=arguments.cluster,

@@ -1,7 +1,9 @@
-"""The proxy at the edge: where it is seen from this machine, and a load through it."""
+"""The proxy at the edge: where it is seen from this machine, and the way in through it."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import socket
 import time
@@ -9,14 +11,16 @@ from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.errors import LabError, UsageError
 from grpc_lb_lab.observe.admin import ask_text
-from grpc_lb_lab.places.kubernetes import outside
 from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError, say
 from grpc_lb_lab.places.kubernetes.forward import forward
+from grpc_lb_lab.places.kubernetes.outside import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
+    from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.places.kubernetes import pods
     from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
 
 NAME = "gateway"
@@ -74,21 +78,19 @@ def _address(kubectl: Kubectl, wanted: str) -> str:
         raise UsageError(f"echo_gateway={wanted}: {host} has no address ({error.strerror})") from error
 
 
-def load(errand: outside.OutsideLoad) -> None:
-    """Send the load through the gateway, and read its counters through a port-forward to its admin interface.
+@contextlib.contextmanager
+def way(kubectl: Kubectl, plan: Plan, servers: Sequence[pods.Pod]) -> Iterator[Way]:
+    """Wait until the gateway knows all ``servers``; its counters come through a port-forward to its admin interface.
 
-    Raises ``LabError`` when it cannot be reached from here, does not know all replicas, or a client breaks.
+    Raises ``LabError`` when it cannot be reached from here, or does not know all replicas.
     """
-    plan = errand.plan()
-    where = plan["targets"][NAME]
-    uids = {str(pod["metadata"]["uid"]) for pod in errand.servers()}
+    where, proxy = plan.targets[NAME], str(plan.strategy[NAME]["proxy"])
+    uids = {str(pod["metadata"]["uid"]) for pod in servers}
     say(f"waiting for the gateway at {where} to see {len(uids)} replicas")
-    with forward(errand.kubectl, f"deployment/{NAME}", ADMIN_PORT) as admin:
-        wait(where, uids, caller(where, f"{plan['run']}.gateway"), counter(plan["strategy"][NAME]["proxy"], admin))
-        targets = {NAME: where, f"{NAME}_admin": admin}
-        outside.send(errand, targets, f"the gateway at {where}", together=True)
-        if plan["strategy"][NAME]["proxy"] == "envoy":
-            keep(admin, errand.logs)
+    with forward(kubectl, f"deployment/{NAME}", ADMIN_PORT) as admin:
+        wait(where, uids, caller(where, f"{plan.run}.gateway"), counter(proxy, admin))
+        keeps = functools.partial(keep, admin) if proxy == "envoy" else None
+        yield Way(f"the gateway at {where}", {NAME: where, f"{NAME}_admin": admin}, shared=True, keep=keeps)
 
 
 def wait(

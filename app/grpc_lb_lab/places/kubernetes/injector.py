@@ -39,19 +39,19 @@ def asks_servers(course: ScenarioPlan) -> bool:
 class KubernetesInjector:
     """``run.injector.FaultInjector`` on the servers' Deployment. ``close`` it: it holds port-forwards."""
 
-    def __init__(self, kubectl: Kubectl, witness: ReplicaWatcher, port: int, replicas: int) -> None:
-        """``witness`` knows the pods, of which there are ``replicas``; ``port`` is that of the servers."""
-        self._kubectl, self._witness = kubectl, witness
+    def __init__(self, kubectl: Kubectl, watcher: ReplicaWatcher, port: int, replicas: int) -> None:
+        """``watcher`` knows the pods, of which there are ``replicas``; ``port`` is that of the servers."""
+        self._kubectl, self._watcher = kubectl, watcher
         self._lines = FaultLines(kubectl, port)
         self._replicas = replicas
         self._leaving: set[str] = set()
         # Pod to when its fault ends by itself, and whether a question can end it before.
         self._faulty: dict[str, tuple[float, bool]] = {}
 
-    def prepare(self, course: ScenarioPlan) -> None:
-        """Open what its events need, so that they happen at their time; blocks."""
+    async def prepare(self, course: ScenarioPlan) -> None:
+        """Open a line to each server that a fault may be asked of."""
         if asks_servers(course):
-            self._lines.open(replica.pod for replica in self._witness.current())
+            await asyncio.to_thread(self._lines.open, [replica.pod for replica in self._watcher.current()])
 
     async def close(self) -> None:
         """Take back the faults that would reach into the next run, and close all lines.
@@ -74,7 +74,7 @@ class KubernetesInjector:
 
     async def replicas(self) -> list[Replica]:
         """The pods that are wanted now, oldest first."""
-        return self._witness.current()
+        return self._watcher.current()
 
     async def scale(self, replicas: int) -> None:
         """Want this many. Kubernetes lets the younger ones leave first, and any of those of about the same age."""
@@ -124,7 +124,7 @@ class KubernetesInjector:
         limit_s = SETTLE_S + SETTLE_EACH_S * self._replicas
         patience, began = Patience(), time.monotonic()
         while not self._is_settled():
-            if staying := patience.staying(self._witness.problems()):
+            if staying := patience.staying(self._watcher.problems()):
                 raise LabError(f"the replicas do not get ready: {staying}")
             if time.monotonic() - began > limit_s:
                 raise LabError(f"not over {limit_s:.0f} s after the last event: {self.missing()}")
@@ -132,19 +132,19 @@ class KubernetesInjector:
 
     def missing(self) -> str:
         """Say what `settled` waits for."""
-        current = self._witness.current()
+        current = self._watcher.current()
         left = sorted(self._leaving & {replica.pod for replica in current})
         words = [f"{sum(replica.ready for replica in current)} of {self._replicas} replicas are ready"]
         words += [f"{', '.join(left)} should have left"] if left else []
-        return ", ".join([*words, *map(str, sorted(self._witness.problems()))])
+        return ", ".join([*words, *map(str, sorted(self._watcher.problems()))])
 
     def _is_settled(self) -> bool:
-        current = self._witness.current()
+        current = self._watcher.current()
         healthy = all(replica.ready or replica.pod in self._faulty for replica in current)
         return len(current) == self._replicas and healthy and not self._leaving & {item.pod for item in current}
 
     async def _roll_out(self, surge: int | str) -> None:
-        self._leaving |= {replica.pod for replica in self._witness.current()}
+        self._leaving |= {replica.pod for replica in self._watcher.current()}
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 0}}
         await self._patch({"strategy": rolling, "template": {"metadata": {"annotations": {RESTARTED: now}}}})

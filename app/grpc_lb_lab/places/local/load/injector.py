@@ -1,4 +1,4 @@
-"""The stage for events on this machine: the supervisor's replicas."""
+"""Carries a scenario's events out on this machine: on the supervisor's replicas."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
+    from grpc_lb_lab.model.scenario import ScenarioPlan
     from grpc_lb_lab.places.local.supervisor.member import Member
     from grpc_lb_lab.places.local.supervisor.replicas import Replicas
 
@@ -32,12 +33,17 @@ _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)
 class LocalInjector:
     """Implements ``run.injector.FaultInjector``. Signals are sent as they are, faults are asked for over gRPC."""
 
-    def __init__(self, replicas: Replicas) -> None:
-        """Nothing happens before the first event."""
+    def __init__(self, replicas: Replicas, drain_s: float) -> None:
+        """``drain_s``: how long a replica that leaves goes on serving. Nothing happens before ``prepare``."""
         self._replicas = replicas
+        self._drain_s = drain_s
         self._orders: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.Task[None]] = set()
         self._faulty: dict[str, Member] = {}
+
+    async def prepare(self, _: ScenarioPlan) -> None:
+        """Let replicas that leave serve on for a while, as pods do."""
+        self._replicas.drain_s = self._drain_s
 
     async def replicas(self) -> list[Replica]:
         """The replicas that count now, oldest first."""
@@ -91,6 +97,10 @@ class LocalInjector:
             await asyncio.gather(*done)
         await self._replicas.settled()
 
+    def missing(self) -> str:
+        """Nothing: the replicas say it themselves when their time is over."""
+        return ""
+
     async def close(self) -> None:
         """Stop what is still under way, and heal the replicas that have a fault."""
         under_way = [*self._orders, *self._timers]
@@ -102,6 +112,7 @@ class LocalInjector:
                 await self._replicas.signal(pod, signal.SIGCONT)
             elif member.wanted:
                 await asyncio.gather(self._set_fault(member, echo_pb2.FaultRequest()), return_exceptions=True)
+        self._replicas.drain_s = 0.0
 
     def _find(self, pod: str) -> Member:
         for member in self._replicas.current:

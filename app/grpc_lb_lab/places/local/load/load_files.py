@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import ArtifactError, UsageError
 from grpc_lb_lab.model.plan import Plan
@@ -146,20 +145,6 @@ def client_plan(
     """
     own = {**plan.targets, **targets(block, port, client, ready)}
     return dataclasses.replace(plan, targets=own, dns=f"{block.dns}:{DNS_PORT}", processes=dict(processes or {}))
-
-
-def progress(logs: Iterable[Path]) -> tuple[int, int]:
-    """Add up what each client's log told last: calls that have ended, and how many there will be."""
-    done = total = 0
-    for log in logs:
-        with contextlib.suppress(OSError), log.open("rb") as source:
-            source.seek(max(0, log.stat().st_size - 4096))
-            lines = source.read().decode(errors="replace").splitlines()
-            last = next(filter(None, map(client_log.progress, reversed(lines))), None)
-            if last:
-                done += last.done
-                total += last.total
-    return done, total
 
 
 @contextlib.contextmanager

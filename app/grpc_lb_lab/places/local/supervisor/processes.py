@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
@@ -18,7 +17,7 @@ from grpc_lb_lab.places.local.state import tail
 from grpc_lb_lab.places.local.supervisor import spawner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _QUIT_TIMEOUT_S = 5.0
 
@@ -164,18 +163,6 @@ class Spawner:
             data["ended"] = self._ended[data["pid"]] = self._loop.create_future()
         if data["id"] in self._replies:
             self._replies[data["id"]].set_result(data)
-
-
-async def to_the_end[T](work: Coroutine[Any, Any, T]) -> T:
-    """Do ``work`` to its end, however often whoever waits for it is cancelled meanwhile.
-
-    ``asyncio.shield`` alone keeps the work going but not the wait: what comes next would start beside it.
-    """
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
-    return task.result()
 
 
 def describe_end(status: int) -> str:

@@ -17,6 +17,7 @@ from grpc_lb_lab.places.local.desired_state import DesiredState, merge
 from grpc_lb_lab.places.local.fingerprint import fingerprint
 from grpc_lb_lab.places.local.load.load_files import targets
 from grpc_lb_lab.places.local.load.loads import Loads
+from grpc_lb_lab.places.local.load.place import Parts
 from grpc_lb_lab.places.local.ports import can_listen
 from grpc_lb_lab.places.local.supervisor import envoy
 from grpc_lb_lab.places.local.supervisor.control_planes import ControlPlanes
@@ -63,7 +64,17 @@ class Supervisor:
         addresses = ReplicaAddresses(self._block, lambda address: can_listen(address, port))
         self._replicas = Replicas(self._spawner, addresses, port, state.logs, self.events, self._publish)
         self._loads = Loads(
-            self._spawner, self._block, port, state, self._replicas, self._service, self._planes, self._dns, self.events
+            Parts(
+                spawner=self._spawner,
+                block=self._block,
+                port=port,
+                state=state,
+                replicas=self._replicas,
+                service=self._service,
+                planes=self._planes,
+                dns=self._dns,
+                events=self.events,
+            )
         )
 
     async def start(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
-from grpc_lb_lab.places.local.supervisor.processes import to_the_end
+from grpc_lb_lab.run.runner import to_the_end
 
 
 @pytest.mark.parametrize("cancels", [0, 1, 2, 3])

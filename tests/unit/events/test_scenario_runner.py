@@ -1,4 +1,4 @@
-"""The conductor on a stage that only writes down: what is ordered when, of whom, and what is said of it."""
+"""The scenario's runner on an injector that only writes down: what is ordered when, of whom, and what is said of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Replica
 from grpc_lb_lab.model.scenario import Expectation, PlannedEvent, ScenarioPlan
-from grpc_lb_lab.run import scenario_runner as conductor_module
+from grpc_lb_lab.run import scenario_runner as scenario_module
 from grpc_lb_lab.run.scenario_runner import ScenarioRunner, choose
 
 THREE = [Replica(f"echo-{letter}", f"uid-{letter}", f"10.0.0.{number}") for number, letter in enumerate("abc", 1)]
@@ -32,12 +32,12 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("asyncio", "time"):
-        monkeypatch.setattr(conductor_module, name, Clock)
+        monkeypatch.setattr(scenario_module, name, Clock)
 
 
 @dataclass
 class Paper:
-    """A stage that notes each order and when it came; ``broken`` is an order that cannot be carried out."""
+    """An injector that notes each order and when it came; ``broken`` is an order that cannot be carried out."""
 
     present: list[Replica] = field(default_factory=lambda: list(THREE))
     broken: str = ""
@@ -66,27 +66,27 @@ def course(*events: PlannedEvent, base_delay_ms: int = 0) -> ScenarioPlan:
     )
 
 
-def play(stage: Paper, *events: PlannedEvent, duration_s: float = 1.0, calls=None) -> list[tuple]:
+def play(injector: Paper, *events: PlannedEvent, duration_s: float = 1.0, calls=None) -> list[tuple]:
     """Run the course; return what was logged: time since the start, kind, detail, replica."""
     began, said = Clock.now, []
 
     def log(kind: str, detail: str, replica: Replica | None = None) -> None:
         said.append((Clock.now - began, kind, detail, replica))
-        stage.history.append(kind)
+        injector.history.append(kind)
 
-    conductor = ScenarioRunner(course(*events), duration_s, stage, log, lambda: calls or {})
-    asyncio.run(conductor.run(began))
+    runner = ScenarioRunner(course(*events), duration_s, injector, log, lambda: calls or {})
+    asyncio.run(runner.run(began))
     return said
 
 
 def test_events_come_at_their_times_and_each_is_logged_before_it_is_ordered():
-    stage, began = Paper(), Clock.now
-    said = play(stage, PlannedEvent(0.1, "scale", by=2), PlannedEvent(0.3, "restart"))
-    assert stage.told() == [("scale", (5,)), ("restart", ()), ("settled", ())]
+    injector, began = Paper(), Clock.now
+    said = play(injector, PlannedEvent(0.1, "scale", by=2), PlannedEvent(0.3, "restart"))
+    assert injector.told() == [("scale", (5,)), ("restart", ()), ("settled", ())]
     assert [detail for _, _, detail, _ in said] == ["scale 3 → 5 replicas", "restart 3 replicas, one by one"]
     assert [at for at, *_ in said] == pytest.approx([0.1, 0.3])
-    assert [at - began for at, *_ in stage.orders] == pytest.approx([0.1, 0.3, 0.3])
-    assert stage.history == ["command", "scale", "command", "restart", "settled"]
+    assert [at - began for at, *_ in injector.orders] == pytest.approx([0.1, 0.3, 0.3])
+    assert injector.history == ["command", "scale", "command", "restart", "settled"]
 
 
 @pytest.mark.parametrize(
@@ -102,20 +102,20 @@ def test_events_come_at_their_times_and_each_is_logged_before_it_is_ordered():
     ],
 )
 def test_each_event_is_one_order(event, order):
-    stage = Paper()
-    said = play(stage, event, calls={"echo-a": 5, "echo-b": 9, "stranger": 99}, duration_s=0.2)
-    assert stage.told() == [order, ("settled", ())]
+    injector = Paper()
+    said = play(injector, event, calls={"echo-a": 5, "echo-b": 9, "stranger": 99}, duration_s=0.2)
+    assert injector.told() == [order, ("settled", ())]
     assert said[0][1] == "command"
     assert (said[0][3] is None) == (event.do in ("replace", "scale"))
 
 
 def test_a_fault_without_an_end_lasts_to_the_end_of_the_run_and_never_longer_than_replicas_allow():
-    stage = Paper()
-    play(stage, PlannedEvent(0.05, "fail", which="first", code="INTERNAL"), duration_s=10)
-    assert stage.told()[0][1][2] == pytest.approx(14.95)
-    stage = Paper()
-    play(stage, PlannedEvent(0.05, "fail", which="first", code="INTERNAL"), duration_s=118)
-    assert stage.told()[0][1][2] == 120
+    injector = Paper()
+    play(injector, PlannedEvent(0.05, "fail", which="first", code="INTERNAL"), duration_s=10)
+    assert injector.told()[0][1][2] == pytest.approx(14.95)
+    injector = Paper()
+    play(injector, PlannedEvent(0.05, "fail", which="first", code="INTERNAL"), duration_s=118)
+    assert injector.told()[0][1][2] == 120
 
 
 def test_the_end_of_a_fault_is_told_when_it_comes():
@@ -131,12 +131,12 @@ def test_the_end_of_a_fault_is_told_when_it_comes():
 
 
 def test_all_replicas_can_have_a_delay_before_the_first_call():
-    stage = Paper()
-    asyncio.run(ScenarioRunner(course(PlannedEvent(1, "restart")), 30, stage, lambda *_: None, dict).prepare())
-    assert stage.told() == []
-    conductor = ScenarioRunner(course(PlannedEvent(1, "restart"), base_delay_ms=5), 30, stage, lambda *_: None, dict)
-    asyncio.run(conductor.prepare())
-    assert stage.told() == [("slow", (replica.pod, 5, 40.0)) for replica in THREE]
+    injector = Paper()
+    asyncio.run(ScenarioRunner(course(PlannedEvent(1, "restart")), 30, injector, lambda *_: None, dict).prepare())
+    assert injector.told() == []
+    runner = ScenarioRunner(course(PlannedEvent(1, "restart"), base_delay_ms=5), 30, injector, lambda *_: None, dict)
+    asyncio.run(runner.prepare())
+    assert injector.told() == [("slow", (replica.pod, 5, 40.0)) for replica in THREE]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_replica_that_does_not_exist():
 
 
 def test_an_event_that_nobody_knows():
-    with pytest.raises(LabError, match="no stage knows 'explode'"):
+    with pytest.raises(LabError, match="no injector knows 'explode'"):
         play(Paper(), PlannedEvent(0, "explode", which="first"))
 
 

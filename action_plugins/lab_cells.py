@@ -39,7 +39,8 @@ class ActionModule(ActionBase):
         given = load_extra_vars(self._loader)
         raw = {name: self._templar.template((task_vars or {}).get(name)) for name in names.VARIABLES}
         raw |= {name: given[name] for name in names.COMPARE if name in given}
-        raw |= names.maps(context.CLIARGS.get("extra_vars", ()))
+        raw |= (whole := names.maps(context.CLIARGS.get("extra_vars", ())))
+        given = names.without_maps(given, whole)
         try:
             wanted = compare.compare(raw, repo=REPO, docker_answers=docker_answers, given=given)
             run = find_unfinished(wanted) if wanted.resume else None

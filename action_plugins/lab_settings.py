@@ -27,7 +27,8 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         given = load_extra_vars(self._loader)
         raw = dict(self._task.args) | {name: given[name] for name in ("strategy", "scenario") if name in given}
-        raw |= settings.names.maps(context.CLIARGS.get("extra_vars", ()))
+        raw |= (whole := settings.names.maps(context.CLIARGS.get("extra_vars", ())))
+        given = settings.names.without_maps(given, whole)
         try:
             found = settings.validate(raw, repo=REPO, docker_answers=docker_answers, given=given)
         except settings.UsageError as error:

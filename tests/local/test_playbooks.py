@@ -161,6 +161,7 @@ def place(tmp_path_factory):
         (["-e", '{"lab_rate": NaN}'], ["lab_rate=nan", "0.1 to 100,000"]),
         (["-e", '{"strategy": "env\\u001b[2Joy"}'], ["strategy=env\\x1b[2Joy", "unknown"]),
         (["-e", "lab_istio_values=/dev/zero"], ["lab_istio_values=/dev/zero", "a device"]),
+        (["-e", "strategy: envoy"], ["-e strategy: envoy: no variable", "Allowed: -e NAME=VALUE"]),
         (["-e", "artifacts_run=5"], ["artifacts_run=5", "the lab sets this itself. Allowed: no -e artifacts_run"]),
     ],
 )

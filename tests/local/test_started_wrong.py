@@ -100,6 +100,25 @@ def test_a_part_of_the_work_is_refused(tmp_path, inventories, words, problem):
     assert not list((tmp_path / "place").iterdir())
 
 
+@pytest.mark.parametrize("book", BOOKS)
+@pytest.mark.parametrize(
+    "words",
+    [["--limit", "nobody"], ["--limit", "localhost,nobody"], ["--tags", "nothing"], ["--start-at-task", "nothing"]],
+)
+def test_no_playbook_does_a_part_of_its_work(tmp_path, book, words):
+    done = start(REPO, f"playbooks/{book}.yml", *own(tmp_path), *words)
+    assert done.returncode != 0, done.stdout
+    assert "limit leaves us with no hosts" in told(done) or f"{' '.join(words)}: a playbook of the lab" in told(done)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--list-tasks", "--list-tags", "--list-hosts", "--syntax-check"])
+def test_what_only_lists_pretends_no_work(tmp_path, option):
+    done = start(REPO, "playbooks/lab.yml", *own(tmp_path), option)
+    assert (done.returncode, "localhost : ok" in done.stdout, "PASS" in done.stdout) == (0, False, False)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("ANSIBLE_RUN_TAGS", "nothing"), ("ANSIBLE_SKIP_TAGS", "all"), ("ANSIBLE_INVENTORY", "/dev/null")],

@@ -200,6 +200,15 @@ def test_unknown_lab_variables_are_refused_and_other_peoples_are_not():
     check(given=dict.fromkeys(names, 1))
 
 
+def test_words_that_are_no_variable_are_not_forgotten():
+    """As of ``-e "lab_replicas = 3"``; those that Ansible cuts from a map are read elsewhere."""
+    words = "lab_replicas = 3"
+    assert refusal(given={"_raw_params": words}).startswith(f"-e {words}: no variable. Allowed: -e NAME=VALUE")
+    cut = {"lab_expect": "{class:", "_raw_params": "even, share: 10}"}
+    assert names.without_maps(cut, {"lab_expect": "{class: even, share: 10}"}) == {"lab_expect": "{class:"}
+    assert names.without_maps({"_raw_params": "x"}, {"lab_expect": "{class: even, share: 10}"}) == {"_raw_params": "x"}
+
+
 def names_in(path):
     """Every name that a file of a playbook or role sets or uses, as far as its text shows it."""
     text = re.sub(r"(?m)^ *#.*$", "", path.read_text())

@@ -23,13 +23,13 @@ PUBLIC = frozenset((*names.VARIABLES, *names.COMPARE, *names.ALIASES))
 
 
 def problems(given: Mapping[str, Any], repo: Path) -> list[str]:
-    """Return a problem for each variable of the command line that the lab sets itself, and for each misspelt one."""
+    """Return a problem for each variable of the command line that is misspelt, none, or set by the lab itself."""
     own = internal_names(repo) if not PUBLIC.issuperset(given) else frozenset()
-    return [
-        f"{name}={values.show(given[name])}: the lab sets this itself. Allowed: no -e {name}"
-        for name in given
-        if name in own
-    ] + names.misspelt([name for name in given if name not in own])
+    told = {name: values.show(value) for name, value in given.items()}
+    found = [f"{name}={told[name]}: the lab sets this itself. Allowed: no -e {name}" for name in given if name in own]
+    if names.LEFT_OVER in given:
+        found.append(f"-e {told[names.LEFT_OVER]}: no variable. Allowed: -e NAME=VALUE, without spaces around the =")
+    return found + names.misspelt([name for name in given if name not in own])
 
 
 @cache

@@ -62,6 +62,16 @@ def maps(options: Iterable[str]) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match and match[1] in VARIABLES}
 
 
+LEFT_OVER = "_raw_params"
+"""Under this name Ansible gives, and forgets, the words of ``-e`` that are no ``NAME=VALUE``."""
+
+
+def without_maps(given: Mapping[str, Any], whole: Mapping[str, str]) -> dict[str, Any]:
+    """Return the variables of the command line without what Ansible left over of ``maps``, which are read whole."""
+    of_maps = any(value.endswith(str(given.get(LEFT_OVER))) for value in whole.values())
+    return {name: value for name, value in given.items() if name != LEFT_OVER or not of_maps}
+
+
 def misspelt(given: Collection[str]) -> list[str]:
     """Return a problem for every unknown ``lab_…`` variable, and for others that are nearly one of ours."""
     known = [*VARIABLES, *ALIASES]

@@ -70,7 +70,8 @@ def _path(text: str) -> Path:
 
 
 def diff() -> int:
-    """``lab-diff``: the same as ``lb-lab diff``."""
+    """``lab-diff``, the name that ``lb-lab diff`` had in 0.1.0: the same, and says so."""
+    print("lab-diff: the command is `lb-lab diff` now; this name goes with the next version", file=sys.stderr)
     return main(["diff", *sys.argv[1:]])
 
 

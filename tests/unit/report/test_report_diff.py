@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import report_factory as made
@@ -43,6 +44,16 @@ def test_the_same_is_no_change(bundle, capsys):
     code, out = run(capsys, a, a)
     assert code == 0
     assert "1 cell compared: no change of class or verdict, no figure moved beyond noise" in out
+
+
+def test_the_old_name_of_the_command_does_the_same_and_says_so(bundle, capsys, monkeypatch):
+    a, b = bundle("a", {"headless": [(0.5, EVEN)]}), bundle("b", {"headless": [(0.5, UNEVEN)]})
+    expected = run(capsys, a, b)
+    monkeypatch.setattr(sys, "argv", ["lab-diff", a, b])
+    code = cli.diff()
+    said = capsys.readouterr()
+    assert (code, said.out) == expected
+    assert "`lb-lab diff`" in said.err
 
 
 def test_a_changed_verdict_is_exit_1_in_every_format(bundle, capsys):

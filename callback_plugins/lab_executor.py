@@ -29,7 +29,7 @@ from ansible.vars import reserved
 DOCUMENTATION = """
     name: lab_executor
     type: aggregate
-    short_description: lets Ctrl-C end a playbook of the lab, and the lab have a variable strategy
+    short_description: Lets Ctrl-C end a playbook of the lab, and the lab have a variable strategy
     description:
       - Changes three places of Ansible's executor for which there is no supported way, and prints nothing.
       - Ctrl-C and C(kill) cannot interrupt a worker that holds the lock of the queue of results, nor the start of one.

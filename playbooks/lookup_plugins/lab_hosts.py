@@ -19,8 +19,36 @@ from ansible.plugins.lookup import LookupBase
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DOCUMENTATION = """
+name: lab_hosts
+short_description: The hosts of a play of the lab
+description:
+  - Ends the playbook with one message, and what to do, when it could not do its work. Ansible itself would end one
+    that matches no host, or no task, with 0.
+  - That is so with another Ansible than the one of this checkout, without its C(ansible.cfg), with an inventory that
+    has other hosts in the group, and with options that leave out a part of the work, such as C(--tags).
+  - It lies beside the playbooks, where Ansible finds it also without C(ansible.cfg).
+options: {}
+author:
+  - the maintainers of grpc-lb-lab
+"""
+
+EXAMPLES = """
+- name: Run one load-balancing strategy
+  hosts: "{{ lookup('lab_hosts') }}"
+"""
+
+RETURN = """
+_raw:
+  description: The group of the lab, which holds this machine.
+  type: list
+  elements: str
+  sample: [lab]
+"""
+
 REPO = Path(__file__).resolve().parents[2]
-GROUP, HOST = "lab", "localhost"
+GROUP = "lab"
+HOST = "localhost"
 EVERYTHING = {GROUP, HOST, "all"}
 # Molecule skips these; the last one is the playbooks' only tag, for a second run that must change nothing.
 MOLECULES = {"notest", "molecule-notest", "molecule-idempotence-notest"}

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 REPO = Path(__file__).resolve().parents[2]
 LIMIT_S = 5.0
 MEMORY = 2 << 30
+MOST_LINES, MOST_CHARACTERS, MOST_BEFORE = 2, 600, 250
+"""Of a message: each input has one fault, of which a second rule may have its own to say. ``MOST_BEFORE``: characters
+of a line before it says what is allowed."""
 ESCAPES = ("\x1b[2J", "\x00", "\x07", "\x7f", "\x9b31m", "\u202e", "\u2066", "\u2028")
 STRATEGIES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((REPO / "strategies").glob("*.yaml"))}
 SCENARIOS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((REPO / "scenarios").glob("*.yaml"))}
@@ -493,8 +496,12 @@ def miss(wrong: Input, folder: Path) -> str:
     lines = message.split("\n")
     if not all(line.isprintable() for line in lines):
         return f"unprintable: {message!r:.300}"
-    if len(lines) > 8 or max(map(len, lines)) > 900:
-        return f"too long: {len(lines)} lines, the longest of {max(map(len, lines))} characters: {message[:300]}"
+    if len(lines) > MOST_LINES:
+        return f"{len(lines)} lines: {message[:600]}"
+    # The names that exist are all told; what a user wrote is cut.
+    told = [line.replace(str(folder), "") for line in lines]
+    if any(len(line) > MOST_CHARACTERS or len(line.partition("llowed")[0]) > MOST_BEFORE for line in told):
+        return f"a line that is too long: {message[:600]}"
     if wrong.names not in message:
         return f"does not name {wrong.names}: {message[:300]}"
     return "" if all("llowed" in line for line in lines) else f"does not say what is allowed: {message[:300]}"

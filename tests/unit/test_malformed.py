@@ -31,6 +31,15 @@ def test_no_wrong_expectation_misses_the_promise(tmp_path, place):
     assert malformed.miss(malformed.Input("an expectation", "lab_expect=", raw=raw), tmp_path) == ""
 
 
+@pytest.mark.parametrize("key", ["title", "x" * 5000, "\u202e"])
+def test_a_text_of_several_lines_is_one_problem_of_one_line(tmp_path, key):
+    data = malformed.STRATEGIES["headless"]
+    data = data | {"strategy": data["strategy"] | {"name": "mine", key: "a\nb"}}
+    raw = {"lab_strategies_dir": "FOLDER", "lab_strategy": "mine"}
+    content = yaml.safe_dump(data).encode()
+    assert malformed.miss(malformed.Input("lines", "mine.yaml", "mine.yaml", content, raw=raw), tmp_path) == ""
+
+
 def accepted(folder, name, content, of_strategies=True):
     (folder / f"{name}.yaml").write_bytes(content)
     where = "lab_strategies_dir" if of_strategies else "lab_scenarios_dir"

@@ -12,7 +12,7 @@ from grpc_lb_lab.model.text import one_line
 from grpc_lb_lab.settings.values import RefusedError, show, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
@@ -41,7 +41,9 @@ def read(path: Path, shown: str, schema: dict[str, Any]) -> dict[str, Any]:
     if data is None:
         refuse(f"{shown}: is empty; allowed is a map with {', '.join(schema['required'])}")
     found = sorted(_Validator(schema).iter_errors(data), key=lambda problem: list(map(str, problem.path)))
-    problems = list(dict.fromkeys([*(_explain(problem) for problem in found), *_line_breaks("", data)]))
+    told = {_place(problem.absolute_path) for problem in found}
+    breaks = (text for place, text in _line_breaks((), data) if place not in told)
+    problems = list(dict.fromkeys([*(_explain(problem) for problem in found), *breaks]))
     if problems:
         more = len(problems) - MOST_PROBLEMS
         rest = [f"{shown}: and {more} more of this kind; allowed is what {schema['title']} says"] if more > 0 else []
@@ -64,13 +66,19 @@ _extend: Any = jsonschema.validators.extend  # it carries no types
 _Validator = _extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
 
 
-def _line_breaks(where: str, data: Any) -> Iterator[str]:
-    """Tell of each text that is not one line: they all stand in lines of tables, of a terminal and of messages."""
+def _place(path: Iterable[str | int]) -> str:
+    """Where something stands in a file, as a message says it."""
+    return one_line(".".join(map(str, path)), 120) or "the file"
+
+
+def _line_breaks(path: tuple[str | int, ...], data: Any) -> Iterator[tuple[str, str]]:
+    """Tell place and problem of each text of several lines: they stand in tables, on a terminal and in messages."""
     if isinstance(data, str) and ("\n" in data or "\t" in data):
-        yield f"{where}={show(data)}: allowed is text on one line (>- instead of > or | ends without a line break)"
+        words = "allowed is text on one line (>- instead of > or | ends without a line break)"
+        yield _place(path), f"{_place(path)}={show(data)}: {words}"
     children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, child in children:
-        yield from _line_breaks(f"{where}.{key}" if where else str(key), child)
+        yield from _line_breaks((*path, key), child)
 
 
 _TYPES = {
@@ -101,7 +109,7 @@ _BOUNDS = {
 
 def _explain(problem: jsonschema.ValidationError) -> str:
     """Say where in the file the problem is, what stands there and what is allowed."""
-    where = one_line(".".join(str(part) for part in problem.absolute_path), 120) or "the file"
+    where = _place(problem.absolute_path)
     kind = str(problem.validator)
     rule: Any = problem.validator_value
     found: Any = problem.instance

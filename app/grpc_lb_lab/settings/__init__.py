@@ -20,6 +20,7 @@ from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.places.local import programs
 from grpc_lb_lab.places.local.addresses import RESERVED_PORTS
 from grpc_lb_lab.settings import clusters, expect, folders, grammar, internal, mesh, names, scenarios, values
+from grpc_lb_lab.settings.problems import Problem, SettingsError
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.strategies import Catalogue
 from grpc_lb_lab.settings.values import RefusedError
@@ -120,7 +121,8 @@ def validate(
             reader.problems.append(refused.message)
     gateway = strategy.get("gateway", {}).get("proxy", "") if strategy else ""
     if cluster == "local" and programs.missing(gateway):
-        reader.problems.append(f"strategy={values.show(raw.get('lab_strategy'))}: {programs.missing(gateway)}")
+        wrong = f"{values.show(raw.get('lab_strategy'))}: {programs.missing(gateway)}"
+        reader.problems.append(Problem(wrong, variable="strategy"))
     load = _load(reader, cluster, strategy, (scenario or {}).get("load", {}))
     course = None
     if strategy and scenario:
@@ -153,7 +155,7 @@ def validate(
     )
     reader.problems += folders.foreign(Path(settings.state_dir), Path(settings.artifacts_dir))
     if reader.problems:
-        raise UsageError("\n".join(dict.fromkeys(reader.problems)))
+        raise SettingsError(reader.problems)
     return settings
 
 
@@ -177,13 +179,17 @@ def _course(scenario: dict[str, Any], data: dict[str, Any], seed: int, catalogue
         others = (catalogue.glance(name) for name in catalogue.names())
         able = [other.name for other in others if other and not scenarios.refusal_of(scenario, other)]
         name = scenario["scenario"]["name"]
-        message = f"scenario={name}: not with strategy={strategy.name}: {reason}. Allowed: {', '.join(able) or 'none'}"
-        raise RefusedError(message=message)
+        wrong, allowed = f"{name}: not with strategy={strategy.name}: {reason}", ", ".join(able) or "none"
+        raise RefusedError(message=Problem(wrong, allowed, variable="scenario"))
     course = scenarios.make_scenario_plan(scenario, strategy, seed)
     if strategy.expect.get(course.name) and not course.expect:
         raise RefusedError(
-            message=f"strategy={strategy.name}: strategy.expect.{course.name} has no class, and the scenario expects "
-            f"nothing of this way of learning addresses. Allowed: with class"
+            message=Problem(
+                f"{strategy.name}: strategy.expect.{course.name} has no class, and the scenario expects nothing of "
+                "this way of learning addresses",
+                "with class",
+                variable="strategy",
+            )
         )
     return course
 
@@ -222,21 +228,20 @@ def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None, scenari
         seed=reader.value("lab_seed", SEED, Load.seed) or 0,
     )
     if reader.has("lab_requests") and scenario:
-        problem = f"lab_requests={load.requests}: a scenario takes a time, not a number of calls. Allowed: lab_duration"
-        reader.problems.append(problem)
+        wrong = f"lab_requests={load.requests}: a scenario takes a time, not a number of calls"
+        reader.problems.append(Problem(wrong, "lab_duration"))
     elif reader.has("lab_requests") and reader.has("lab_duration"):
-        reader.problems.append("lab_requests and lab_duration are both set. Allowed: one of them")
+        reader.problems.append(Problem("lab_requests and lab_duration are both set", "one of them"))
     if not scenario and not reader.has("lab_requests") and not reader.has("lab_duration"):
         load = replace(load, requests=Load.requests)
     if load.requests is not None and load.requests < load.clients:
-        problem = (
-            f"lab_requests={load.requests}: every client needs a call. Allowed: at least lab_clients={load.clients}"
-        )
-        reader.problems.append(problem)
+        wrong = f"lab_requests={load.requests}: every client needs a call"
+        reader.problems.append(Problem(wrong, f"at least lab_clients={load.clients}"))
     most, fixed = clusters.MAX_REPLICAS[cluster], _fixed_replicas(strategy)
     if strategy and fixed > most:
         name = strategy["strategy"]["name"]
-        reader.problems.append(f"strategy={name}: strategy.replicas={fixed}: allowed on {cluster} is at most {most:,}")
+        wrong = f"{name}: strategy.replicas={fixed}: allowed on {cluster} is at most {most:,}"
+        reader.problems.append(Problem(wrong, variable="strategy"))
     return replace(load, replicas=fixed or load.replicas)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.settings.problems import Problem
 from grpc_lb_lab.settings.values import RefusedError
 
 if TYPE_CHECKING:
@@ -56,12 +57,10 @@ def _refuse_unless(possible: bool, name: str, where: str, runs_on: Sequence[str]
 def cannot_run(name: str, where: str, runs_on: Sequence[str]) -> str:
     """Return the message for a strategy that cannot run where it was asked to, with what to type instead."""
     commands = " or ".join(f"-e lab_cluster={cluster}" for cluster in runs_on)
-    return f"strategy={name}: cannot run on {where}. Allowed: {commands}"
+    return Problem(f"{name}: cannot run on {where}", commands, variable="strategy")
 
 
 def _refuse_local_off_linux(cluster: str, platform: str) -> None:
     if cluster == "local" and platform != "linux":
-        message = (
-            f"lab_cluster=local: needs Linux (addresses of 127.0.0.0/8), this is {platform}. Allowed: kind, existing"
-        )
-        raise RefusedError(message=message)
+        wrong = f"lab_cluster=local: needs Linux (addresses of 127.0.0.0/8), this is {platform}"
+        raise RefusedError(message=Problem(wrong, "kind, existing"))

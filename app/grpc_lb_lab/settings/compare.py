@@ -7,8 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.data import to_dict
-from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.settings import Settings, names, validate, values
+from grpc_lb_lab.settings.problems import Problem, SettingsError
 from grpc_lb_lab.settings.reader import Reader
 from grpc_lb_lab.settings.scenarios import STEADY, Scenarios
 from grpc_lb_lab.settings.strategies import Catalogue
@@ -43,7 +43,7 @@ class Comparison:
     cluster: str
     artifacts_dir: str
     resume: bool
-    left_out: list[str]
+    left_out: list[Problem]
 
     def wish(self) -> dict[str, Any]:
         """What two comparisons must have in common for one to go on where the other stopped."""
@@ -82,31 +82,31 @@ def compare(
     scenarios = reader.value("scenarios", values.Names(), None) or [STEADY]
     if reader.has("remedy"):
         reader.problems += [
-            f"{name}: remedy names the scenario. Allowed: one of both" for name in own if name == "scenarios"
+            Problem(f"{name}: remedy names the scenario", "one of both") for name in own if name == "scenarios"
         ]
         scenarios = [str(raw["remedy"])]
         remedies = reader.attempt("remedy", lambda name: _remedies(reader, repo, name)) or []
         chosen = chosen or remedies
     found: dict[tuple[str, str], Settings] = {}
-    refused: dict[tuple[str, str], list[str]] = {}
+    refused: dict[tuple[str, str], list[Problem]] = {}
     everything = sorted(known, key=lambda name: (name != YARDSTICK, name))
     for strategy in everything if chosen is None else chosen:
         for scenario in scenarios:
             try:
                 found[strategy, scenario] = settle(strategy, scenario)
-            except UsageError as error:
-                refused[strategy, scenario] = [_in_a_list(line) for line in str(error).splitlines()]
+            except SettingsError as error:
+                refused[strategy, scenario] = [_in_a_list(problem) for problem in error.problems]
     able = {scenario for _, scenario in found}
     left_out = []
     for (strategy, scenario), problems in refused.items():
         if chosen or (strategy == YARDSTICK and scenario == STEADY) or (scenario not in able and strategy != YARDSTICK):
             reader.problems += problems
         else:
-            left_out.append(problems[0].partition(". Allowed:")[0])
+            left_out.append(problems[0].short)
     if not found and not reader.problems:
         reader.problems += [line for problems in refused.values() for line in problems]
     if reader.problems:
-        raise UsageError("\n".join(dict.fromkeys(reader.problems)))
+        raise SettingsError(reader.problems)
     first = next(iter(found.values()))
     cells = [
         Cell(strategy, scenario, repeat, _folder(strategy, scenario, repeat, repeats), settings.repeated(repeat))
@@ -126,12 +126,9 @@ def _remedies(reader: Reader, repo: Path, name: Any) -> list[str]:
     return list(remedies)
 
 
-def _in_a_list(problem: str) -> str:
+def _in_a_list(problem: Problem) -> Problem:
     """The problem of a single run, with the variable that a comparison has for it."""
-    for single in ("strategy", "scenario"):
-        if problem.startswith(f"{single}="):
-            return LISTS[single] + problem.removeprefix(single)
-    return problem
+    return problem.of(LISTS[problem.variable]) if problem.variable in ("strategy", "scenario") else problem
 
 
 def _folder(strategy: str, scenario: str, repeat: int, repeats: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.files import replace_text
 from grpc_lb_lab.own import artifacts, marks, state
+from grpc_lb_lab.settings.problems import Problem
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,15 +51,15 @@ def make_cell(run: Path, cell: Path) -> dict[str, str]:
 
 def foreign(state_dir: Path, artifacts_dir: Path) -> list[str]:
     """Return a message for each of the two folders that holds what is not the lab's and would be in its way."""
-    problems = []
+    problems: list[str] = []
     try:
         if reason := state.foreign_root(state_dir):
-            problems.append(f"lab_state_dir={state_dir}: it {reason}. Allowed: {marks.ALLOWED}")
+            problems.append(Problem(f"lab_state_dir={state_dir}: it {reason}", marks.ALLOWED))
     except OSError as error:
-        problems.append(f"lab_state_dir={state_dir}: {error.strerror}. Allowed: {marks.ALLOWED}")
+        problems.append(Problem(f"lab_state_dir={state_dir}: {error.strerror}", marks.ALLOWED))
     if reason := artifacts.foreign_latest(artifacts_dir):
         allowed = "a folder without `latest`, or with the lab's link to its newest run"
-        problems.append(f"lab_artifacts_dir={artifacts_dir}: `latest` in it {reason}. Allowed: {allowed}")
+        problems.append(Problem(f"lab_artifacts_dir={artifacts_dir}: `latest` in it {reason}", allowed))
     return problems
 
 
@@ -77,7 +78,8 @@ def _unique(root: Path, name: str) -> Path:
 def unwritable(root: str, error: OSError) -> str:
     """Return the message for a folder of artifacts in which nothing can be made."""
     where = "" if error.filename in (None, root) else f"{error.filename}: "
-    return f"lab_artifacts_dir={root}: {where}{error.strerror}. Allowed: a folder that can be made and written to"
+    wrong, allowed = f"lab_artifacts_dir={root}: {where}{error.strerror}", "a folder that can be made and written to"
+    return str(Problem(wrong, allowed))
 
 
 def point_latest(root: Path, run: Path) -> None:

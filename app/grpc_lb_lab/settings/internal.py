@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from grpc_lb_lab.settings import names, values
+from grpc_lb_lab.settings.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -26,10 +27,13 @@ def problems(given: Mapping[str, Any], repo: Path) -> list[str]:
     """Return a problem for each variable of the command line that is misspelt, none, or set by the lab itself."""
     own = internal_names(repo) if not PUBLIC.issuperset(given) else frozenset()
     told = {name: values.show(value) for name, value in given.items()}
-    found = [f"{name}={told[name]}: the lab sets this itself. Allowed: no -e {name}" for name in given if name in own]
+    found = [
+        Problem(f"{name}={told[name]}: the lab sets this itself", f"no -e {name}") for name in given if name in own
+    ]
     if names.LEFT_OVER in given:
-        found.append(f"-e {told[names.LEFT_OVER]}: no variable. Allowed: -e NAME=VALUE, without spaces around the =")
-    return found + names.misspelt([name for name in given if name not in own])
+        allowed = "-e NAME=VALUE, without spaces around the ="
+        found.append(Problem(f"-e {told[names.LEFT_OVER]}: no variable", allowed))
+    return [*found, *names.misspelt([name for name in given if name not in own])]
 
 
 @cache

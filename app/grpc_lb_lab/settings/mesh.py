@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab import documents
 from grpc_lb_lab.model.text import acts, one_line
 from grpc_lb_lab.settings import values
+from grpc_lb_lab.settings.problems import Problem
 from grpc_lb_lab.settings.values import RefusedError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def apply(reader: Reader, strategy: dict[str, Any] | None) -> tuple[dict[str, An
     name, mesh = strategy["strategy"]["name"], strategy.get("mesh", {})
     if pitfall and pitfall not in mesh.get("pitfalls", []):
         has = ", ".join(mesh.get("pitfalls", [])) or "none, it is for strategies with a mesh (docs/istio.md)"
-        reader.problems.append(f"lab_pitfall={pitfall}: strategy={name} cannot be shown with it. Allowed: {has}")
+        reader.problems.append(Problem(f"lab_pitfall={pitfall}: strategy={name} cannot be shown with it", has))
         return strategy, []
     changed = copy.deepcopy(strategy)
     notes = []

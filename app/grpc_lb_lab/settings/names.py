@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.settings import values
+from grpc_lb_lab.settings.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -50,7 +51,7 @@ def shown(name: str) -> str:
 def contradictions(raw: Mapping[str, Any]) -> list[str]:
     """Return a problem for each variable that is given in two spellings with different values."""
     return [
-        f"{alias}={values.show(raw[alias])} contradicts {name}={values.show(raw[name])}. Allowed: one of them"
+        Problem(f"{alias}={values.show(raw[alias])} contradicts {name}={values.show(raw[name])}", "one of them")
         for alias, name in ALIASES.items()
         if raw.get(alias) is not None and raw.get(name) is not None and raw[alias] != raw[name]
     ]
@@ -88,4 +89,4 @@ def _problem(name: str, known: list[str]) -> str:
     told = values.show(name)
     # All our names begin alike, so only a close match is worth telling.
     hint = values.did_you_mean(name, known, cutoff=0.8)
-    return f"{told}: unknown variable{hint}" if hint else f"{told}: unknown variable. Allowed: {', '.join(known)}"
+    return Problem(f"{told}: unknown variable{hint}", "" if hint else ", ".join(known))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.settings import names
+from grpc_lb_lab.settings.problems import Problem
 from grpc_lb_lab.settings.values import RefusedError, show
 
 if TYPE_CHECKING:
@@ -35,5 +36,6 @@ class Reader:
         try:
             return parse(value)
         except RefusedError as refused:
-            self.problems.append(refused.message or f"{names.shown(name)}={show(value)}: {refused}")
+            told = Problem(f"{show(value)}: {refused}", variable=names.shown(name))
+            self.problems.append(refused.message or told)
             return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.scenario import FAULT_MOST_S, Expectation, PlannedEvent, ScenarioPlan
 from grpc_lb_lab.settings import grammar
+from grpc_lb_lab.settings.problems import Problem
 from grpc_lb_lab.settings.values import RefusedError, show, unknown
 from grpc_lb_lab.settings.ways import WAYS, way_of
 
@@ -164,31 +165,35 @@ def problems(scenario: dict[str, Any], course: ScenarioPlan, load: Load, most_re
     """Tell why the course cannot be run with this load, where ``most_replicas`` is what the cluster carries."""
     needs_s, duration_s = course.phase_to_s + scenario["load"]["needs_s"], load.duration_s or 0.0
     if duration_s < needs_s:
-        yield (
+        yield Problem(
             f"lab_duration={duration_s:g}: too short for scenario={course.name}, whose first event comes up to "
-            f"{course.phase_to_s:g} s after the first call. Allowed: at least {needs_s:g}"
+            f"{course.phase_to_s:g} s after the first call",
+            f"at least {needs_s:g}",
         )
     lasting = [event for event in course.events if event.do in ("stop", "slow", "fail") and not event.for_s]
     if (lasting or course.base_delay_ms) and duration_s > FAULT_MOST_S:
-        yield (
+        yield Problem(
             f"lab_duration={duration_s:g}: too long for scenario={course.name}, whose faults last {FAULT_MOST_S} s at "
-            f"most. Allowed: at most {FAULT_MOST_S}"
+            "most",
+            f"at most {FAULT_MOST_S}",
         )
     least, most = _replicas(course, load.replicas)
     if least < 1 or (load.replicas < 2 and most <= load.replicas):
         needed = max(2, load.replicas - least + 1)
-        yield f"lab_replicas={load.replicas}: too few for scenario={course.name}. Allowed: at least {needed}"
+        yield Problem(f"lab_replicas={load.replicas}: too few for scenario={course.name}", f"at least {needed}")
     if most > most_replicas:
         allowed = next((n for n in range(load.replicas, 0, -1) if _replicas(course, n)[1] <= most_replicas), 1)
-        yield (
+        yield Problem(
             f"lab_replicas={load.replicas}: scenario={course.name} brings them to {most}, and this cluster carries "
-            f"{most_replicas}. Allowed: at most {allowed}"
+            f"{most_replicas}",
+            f"at most {allowed}",
         )
     for event in course.events:
         if event.which.isdigit() and int(event.which) > load.replicas:
-            yield (
-                f"scenario={course.name}: its file names replica {event.which} for {event.do}, and there are "
-                f"{load.replicas}. Allowed: lab_replicas of at least {event.which}"
+            yield Problem(
+                f"{course.name}: its file names replica {event.which} for {event.do}, and there are {load.replicas}",
+                f"lab_replicas of at least {event.which}",
+                variable="scenario",
             )
 
 

@@ -53,7 +53,7 @@ def test_from_a_cluster_without_istio_to_the_first_report_and_again(cluster: Kub
     run = cluster.play(strategy="istio")
     assert run.seconds < 180
     check_row(cluster, run, *ROWS[0])
-    assert "Istiod" in run.changed_tasks()
+    assert "Ensure istiod is installed" in run.changed_tasks()
     first = {pod["metadata"]["uid"] for pod in cluster.pods("echo")}
     again = cluster.play(strategy="istio")
     check_row(cluster, again, *ROWS[0])

@@ -493,6 +493,11 @@ def miss(wrong: Input, folder: Path) -> str:
         return f"raised {type(error).__name__}: {error!s:.200}"
     else:
         return "was accepted"
+    return fault(wrong, message, folder)
+
+
+def fault(wrong: Input, message: str, folder: Path) -> str:
+    """Say how the message about an input misses what is promised; empty when it does not."""
     lines = message.split("\n")
     if not all(line.isprintable() for line in lines):
         return f"unprintable: {message!r:.300}"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import malformed
 import pytest
@@ -80,6 +84,61 @@ def test_a_link_to_a_file_is_fine(tmp_path):
     (tmp_path / "kept").write_text(text)
     (tmp_path / "mine.yaml").symlink_to("kept")
     assert accepted(tmp_path, "mine", text.encode()) == "mine"
+
+
+PLAYBOOK = str(Path(sys.executable).parent / "ansible-playbook")
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  vars_files: [inputs.json]
+  tasks:
+    - lab_settings: ARGUMENTS
+      loop: "{{ inputs }}"
+"""
+
+
+def usable(wrong: malformed.Input) -> bool:
+    """Whether it is one also by this way: Ansible calculates ``{{ 5 }}``, and JSON knows no number of any length."""
+    try:
+        return "{{" not in json.dumps(wrong.raw) and "{%" not in json.dumps(wrong.raw)
+    except (ValueError, RecursionError):
+        return False
+
+
+def test_what_ansible_hands_on_is_refused_in_the_same_words(tmp_path: Path) -> None:
+    kinds: dict[str, list[malformed.Input]] = {}
+    for wrong in filter(usable, malformed.inputs()):
+        kinds.setdefault(re.match("[a-z_ ]+", wrong.kind)[0], []).append(wrong)
+    assert set(malformed.ANY_FILE) <= set(kinds)
+    made = [wrongs[0] for wrongs in kinds.values()]
+    raw = []
+    for number, wrong in enumerate(made):
+        (tmp_path / str(number)).mkdir()
+        raw.append(wrong.prepare(tmp_path / str(number)))
+    names = sorted({name for one in raw for name in one})
+    passed = {name: f"{{{{ item.{name} | default(none) }}}}" for name in names}
+    (tmp_path / "play.yml").write_text(PLAY.replace("ARGUMENTS", json.dumps(passed)))
+    (tmp_path / "inputs.json").write_text(json.dumps({"inputs": raw}))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    before = sorted(malformed.REPO.glob("*"))
+    done = subprocess.run(
+        [PLAYBOOK, str(tmp_path / "play.yml")],
+        cwd=malformed.REPO,
+        env=kept | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    answers = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["localhost"]["results"]
+    missed = {
+        wrong.kind: problem
+        for number, (wrong, answer) in enumerate(zip(made, answers, strict=True))
+        if (problem := malformed.fault(wrong, answer.get("msg", "was accepted"), tmp_path / str(number)))
+    }
+    assert missed == {}
+    assert done.returncode == 2
+    assert sorted(malformed.REPO.glob("*")) == before, "nothing was made"
 
 
 @pytest.mark.parametrize("schema", ["charts/grpc-echo/values.schema.json", "scenarios/schema.json"])

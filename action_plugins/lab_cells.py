@@ -17,7 +17,6 @@ from grpc_lb_lab.model.errors import ArtifactError
 from grpc_lb_lab.model.files import read_as, read_json
 from grpc_lb_lab.settings import compare, names
 from grpc_lb_lab.settings.controller import elsewhere
-from grpc_lb_lab.settings.docker import docker_answers
 from grpc_lb_lab.settings.folders import make_bundle, unwritable, write_json
 from grpc_lb_lab.views import drawer
 
@@ -88,7 +87,7 @@ class ActionModule(ActionBase):
         raw |= (whole := names.maps(context.CLIARGS.get("extra_vars", ())))
         given = names.without_maps(given, whole)
         try:
-            wanted = compare.compare(raw, repo=REPO, docker_answers=docker_answers, given=given)
+            wanted = compare.compare(raw, repo=REPO, given=given)
             run = find_unfinished(wanted) if wanted.resume else None
             if not (task_vars or {}).get("ansible_check_mode"):
                 run = begin(wanted, run)

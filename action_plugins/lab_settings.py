@@ -10,7 +10,6 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
 from grpc_lb_lab.settings.controller import elsewhere
-from grpc_lb_lab.settings.docker import docker_answers
 
 DOCUMENTATION = """
 module: lab_settings
@@ -60,7 +59,7 @@ class ActionModule(ActionBase):
         raw |= (whole := settings.names.maps(context.CLIARGS.get("extra_vars", ())))
         given = settings.names.without_maps(given, whole)
         try:
-            found = settings.validate(raw, repo=REPO, docker_answers=docker_answers, given=given)
+            found = settings.validate(raw, repo=REPO, given=given)
         except settings.UsageError as error:
             return result | {"failed": True, "msg": str(error)}
         place = f"{found.cluster}: {found.cluster_reason}" if found.cluster_reason else found.cluster

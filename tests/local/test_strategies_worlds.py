@@ -208,9 +208,9 @@ def test_a_missing_proxy_ends_the_run_before_anything_starts(monkeypatch: pytest
     monkeypatch.setenv("PATH", "/nonexistent")
     wanted = {"lab_strategy": name, "lab_cluster": "local"}
     with pytest.raises(UsageError, match=f"strategy={name}: .* is not installed on this machine: install the package"):
-        validate(wanted, repo=ROOT, docker_answers=lambda: False, platform="linux")
+        validate(wanted, repo=ROOT, answers=lambda _: False, platform="linux")
     # Kubernetes brings its own.
-    assert validate({**wanted, "lab_cluster": "kind"}, repo=ROOT, docker_answers=lambda: True, platform="linux")
+    assert validate({**wanted, "lab_cluster": "kind"}, repo=ROOT, answers=lambda _: True, platform="linux")
 
 
 def test_the_advanced_probes_show_the_breaker_and_the_ejection(lab: Lab, tmp_path: Path) -> None:

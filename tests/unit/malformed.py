@@ -484,7 +484,7 @@ def miss(wrong: Input, folder: Path) -> str:
 
     raw = wrong.prepare(folder)
     try:
-        settings.validate(raw, repo=REPO, docker_answers=lambda: False)
+        settings.validate(raw, repo=REPO, answers=lambda _: False)
     except settings.UsageError as error:
         message = str(error)
     except MemoryError:

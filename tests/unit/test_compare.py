@@ -25,7 +25,7 @@ lab_cell, lab_cells = plugin("lab_cell"), plugin("lab_cells")
 
 def cells(tmp_path, **given):
     raw = {"lab_cluster": "local", "lab_artifacts_dir": str(tmp_path / "artifacts"), **given}
-    return compare(raw, repo=REPO, docker_answers=lambda: False, given=given)
+    return compare(raw, repo=REPO, answers=lambda _: False, given=given)
 
 
 def refused(tmp_path, **given) -> str:
@@ -87,7 +87,7 @@ def test_wrong_input_is_named(tmp_path, given, words):
 def test_docker_is_asked_once(tmp_path):
     asked = []
     raw = {"lab_cluster": "auto", "lab_artifacts_dir": str(tmp_path)}
-    compare(raw, repo=REPO, docker_answers=lambda: bool(asked.append(1)), given={})
+    compare(raw, repo=REPO, answers=lambda _: bool(asked.append(1)), given={})
     assert asked == [1]
 
 

@@ -49,7 +49,7 @@ def accepted(folder, name, content, of_strategies=True):
     where = "lab_strategies_dir" if of_strategies else "lab_scenarios_dir"
     asks = {"lab_strategy": name} if of_strategies else {"lab_strategy": "headless", "lab_scenario": name}
     raw = {where: str(folder), "lab_cluster": "kind"} | asks
-    found = settings.validate(raw, repo=malformed.REPO, docker_answers=lambda: False)
+    found = settings.validate(raw, repo=malformed.REPO, answers=lambda _: False)
     return found.strategy_name if of_strategies else found.scenario
 
 

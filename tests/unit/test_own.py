@@ -165,7 +165,7 @@ def test_all_that_the_lab_put_there_goes_and_all_else_stays(tmp_path):
     state.claim_root(tmp_path)
     state.claim_local(tmp_path / "local")
     somebodys(tmp_path, *(f"local/{name}/x" for name in state.LOCAL_FOLDERS), "local/lock", "bin/kind", "image/x")
-    somebodys(tmp_path, "live.jsonl", "kubernetes.json", "kind/lab/kubeconfig", "kind-logs/x")
+    somebodys(tmp_path, "live.jsonl", "kubernetes.json", "kind/lab/kubeconfig", "kind-logs/x", "cluster-logs/x")
     mine = ("notes.txt", "local/thesis.txt", "bin/mine", "kind/lab/mine", "kind/mine")
     somebodys(tmp_path, *mine)
     (tmp_path / "ansible").symlink_to("bin")

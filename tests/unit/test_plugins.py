@@ -26,7 +26,6 @@ from ansible.vars import reserved
 from grpc_lb_lab import cli, forked
 from grpc_lb_lab.model.text import acts
 from grpc_lb_lab.places.local.state import StateFolder
-from grpc_lb_lab.settings import docker as engine
 
 REPO = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
@@ -174,21 +173,6 @@ def test_the_last_line_is_what_a_program_says():
     assert lb_lab._last_object("") == {"changed": False}
     for broken in ("noise\n", "[1]\n", '{"changed": tr'):
         assert lb_lab._last_object(broken)["failed"]
-
-
-@pytest.mark.parametrize(("script", "answer"), [("exit 0", True), ("exit 1", False), ("sleep 60", False)])
-def test_docker_must_answer_in_time(tmp_path, monkeypatch, script, answer):
-    docker = tmp_path / "docker"
-    docker.write_text(f"#!/bin/sh\n[ $1 = info ] || exit 7\n{script}\n")
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(engine, "LIMIT_S", 0.3)
-    assert engine.docker_answers() is answer
-
-
-def test_without_docker_there_is_no_answer(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert engine.docker_answers() is False
 
 
 def test_an_error_of_several_lines_is_aligned():

@@ -25,7 +25,7 @@ KEY = "ignore_health_on_host_removal: true"
 
 def check(**variables):
     raw = {"lab_strategy": "headless", "lab_scenario": "scale-up", "lab_cluster": "local", **variables}
-    return settings.validate(raw, repo=REPO, docker_answers=lambda: False)
+    return settings.validate(raw, repo=REPO, answers=lambda _: False)
 
 
 def refusal(**variables) -> str:
@@ -383,7 +383,7 @@ def test_a_file_under_another_name(own, tmp_path):
 
 def cells(**variables):
     raw = {"lab_cluster": "local", **variables}
-    return compare.compare(raw, repo=REPO, docker_answers=lambda: False, given=raw)
+    return compare.compare(raw, repo=REPO, answers=lambda _: False, given=raw)
 
 
 def test_a_comparison_leaves_out_what_makes_no_sense(monkeypatch):

@@ -19,7 +19,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 def check(raw=None, *, repo=REPO, docker=False, given=None, platform="linux", **variables):
     raw = {"lab_strategy": "service", **(raw or {}), **variables}
-    return settings.validate(raw, repo=repo, docker_answers=lambda: docker, given=given, platform=platform)
+    return settings.validate(raw, repo=repo, answers=lambda _: docker, given=given, platform=platform)
 
 
 def refusal(raw=None, **variables) -> str:
@@ -30,13 +30,9 @@ def refusal(raw=None, **variables) -> str:
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A checkout with its own strategies that supports ``local`` and ``kind``."""
+    """A checkout with its own strategies."""
     shutil.copytree(REPO / "strategies", tmp_path / "strategies")
     shutil.copytree(REPO / "charts", tmp_path / "charts")
-    places = tmp_path / "roles" / "place" / "vars" / "main"
-    places.mkdir(parents=True)
-    for place in ("local", "kind"):
-        (places / f"{place}.yml").touch()
     return tmp_path
 
 
@@ -299,22 +295,16 @@ def test_auto_follows_docker(checkout, docker, cluster, reason):
     found = check(repo=checkout, docker=docker)
     assert found.cluster == cluster
     assert found.cluster_reason.startswith(reason)
-    assert found.worlds == ["local", "kind"]
+    assert found.worlds == ["local", "kind", "existing"]
 
 
 def test_docker_is_only_asked_for_auto(checkout):
-    def must_not_ask():
+    def must_not_ask(_):
         raise AssertionError
 
     raw = {"lab_strategy": "service", "lab_cluster": "local"}
-    found = settings.validate(raw, repo=checkout, docker_answers=must_not_ask, platform="linux")
+    found = settings.validate(raw, repo=checkout, answers=must_not_ask, platform="linux")
     assert (found.cluster, found.cluster_reason, found.worlds) == ("local", "", ["local"])
-
-
-def test_auto_where_the_role_does_not_know_kind_is_local(checkout):
-    (checkout / "roles/place/vars/main/kind.yml").unlink()
-    assert check(repo=checkout, docker=True).cluster == "local"
-    assert refusal(repo=checkout, lab_cluster="kind").endswith("Allowed: auto, local")
 
 
 @pytest.mark.parametrize("cluster", ["auto", "local"])

@@ -14,7 +14,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 def check(strategy="istio", cluster="kind", **variables):
     raw = {"lab_strategy": strategy, "lab_cluster": cluster, **variables}
-    return settings.validate(raw, repo=REPO, docker_answers=lambda: True)
+    return settings.validate(raw, repo=REPO, answers=lambda _: True)
 
 
 def refusal(**variables) -> str:
@@ -106,6 +106,6 @@ def test_every_pitfall_can_be_shown_with_some_strategy():
 def test_local_is_told_what_works_and_a_comparison_leaves_meshes_out():
     told = refusal(cluster="local")
     assert told == "strategy=istio: cannot run on local. Allowed: -e lab_cluster=kind or -e lab_cluster=existing"
-    found = compare.compare({"lab_cluster": "local"}, repo=REPO, docker_answers=lambda: False)
+    found = compare.compare({"lab_cluster": "local"}, repo=REPO, answers=lambda _: False)
     assert not any(cell.strategy.startswith("istio") for cell in found.cells)
     assert sum("=istio" in reason and "cannot run on local" in reason for reason in found.left_out) == 4

@@ -116,7 +116,7 @@ def remove_all(root: Path) -> list[Path]:
         empty_local(local)
     marks.remove(root / "bin", [f"{name}{ending}" for name in TOOLS for ending in ("", ".tar.gz")])
     marks.remove_empty(root / "bin")
-    marks.remove(root, [FEED, "kubernetes.json"], ["image", "kind-logs", "ansible"])
+    marks.remove(root, [FEED, "kubernetes.json"], ["image", "kind-logs", "cluster-logs", "ansible"])
     for cluster in marks.folders(root / "kind"):
         remove_cluster(root, cluster.name)
     marks.remove_empty(root / "kind")

@@ -17,6 +17,7 @@ from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.plan import Load
 from grpc_lb_lab.model.scenario import ScenarioPlan
 from grpc_lb_lab.model.strategy import Strategy
+from grpc_lb_lab.places.kubernetes import providers
 from grpc_lb_lab.places.local import programs
 from grpc_lb_lab.places.local.addresses import RESERVED_PORTS
 from grpc_lb_lab.settings import clusters, expect, folders, grammar, internal, mesh, names, scenarios, values
@@ -49,7 +50,7 @@ class Settings:
     """What to run and where; paths are absolute. ``cluster_reason`` says why ``auto`` chose ``cluster``, or is empty.
 
     ``course`` is what the scenario does to this strategy, None for ``steady``. ``worlds`` are the clusters that a reset
-    looks at: all for ``auto``. ``notes`` are for the user's eyes.
+    looks at: all for ``auto``. ``providers``: what a playbook must know of each. ``notes`` are for the user's eyes.
     """
 
     strategy: dict[str, Any]
@@ -68,6 +69,7 @@ class Settings:
     notes: list[str]
     course: ScenarioPlan | None = None
     istio: mesh.Istio = field(default_factory=mesh.Istio)
+    providers: dict[str, dict[str, Any]] = field(default_factory=providers.facts)
 
     def facts(self) -> dict[str, Any]:
         """Return plain data for a playbook."""
@@ -83,19 +85,18 @@ def validate(
     raw: Mapping[str, Any],
     *,
     repo: Path,
-    docker_answers: Callable[[], bool],
+    answers: Callable[[str], bool] = providers.answers,
     given: Mapping[str, Any] | None = None,
     platform: str = sys.platform,
 ) -> Settings:
     """Check ``raw`` (public variable to value; None: not set) and return the settings of one run.
 
     ``given``: the variables of the command line, so that misspelt ones and the lab's own are refused.
-    ``docker_answers`` is asked at most once, and only for ``lab_cluster=auto``. Raises ``UsageError`` with all problems
-    in one message.
+    ``answers`` tells whether a provider of clusters can be used here; it is asked only for ``lab_cluster=auto``. Raises
+    ``UsageError`` with all problems in one message.
     """
     reader = Reader(raw)
     reader.problems += internal.problems(given or {}, repo) + names.contradictions(raw)
-    offered = clusters.supported(repo)
     default_folder = repo / "strategies"
     folder = reader.value("lab_strategies_dir", values.ExistingFolder(repo), default_folder) or default_folder
     catalogue = Catalogue(folder, repo)
@@ -103,7 +104,7 @@ def validate(
     name = scenarios.STEADY if raw.get("lab_scenario") is None else raw["lab_scenario"]
     there = scenarios.Scenarios(happens, repo)
     scenario = reader.attempt("lab_scenario", there.load, name)
-    wanted = reader.value("lab_cluster", values.Word(("auto", *offered)), "auto")
+    wanted = reader.value("lab_cluster", values.Word(("auto", *clusters.CLUSTERS)), "auto")
     strategy = reader.attempt("lab_strategy", lambda name: _strategy(catalogue, name, wanted))
     if strategy:
         built_in = scenarios.Scenarios(repo / "scenarios", repo).names()
@@ -116,7 +117,7 @@ def validate(
     cluster, reason = "local", ""
     if wanted and strategy:
         try:
-            cluster, reason = clusters.choose(wanted, strategy["strategy"], offered, docker_answers, platform)
+            cluster, reason = clusters.choose(wanted, strategy["strategy"], answers, platform)
         except RefusedError as refused:
             reader.problems.append(refused.message)
     gateway = strategy.get("gateway", {}).get("proxy", "") if strategy else ""
@@ -128,7 +129,7 @@ def validate(
     if strategy and scenario:
         course = reader.attempt("lab_scenario", lambda _: _course(scenario, strategy, load.seed, catalogue))
     if scenario and course:
-        reader.problems += scenarios.problems(scenario, course, load, clusters.MAX_REPLICAS[cluster])
+        reader.problems += scenarios.problems(scenario, course, load, clusters.max_replicas(cluster))
     settled, mesh_notes = mesh.apply(reader, strategy)
     if expected := reader.value("lab_expect", expect.Expected(), None):
         course = course and replace(course, expect=scenarios.expectation(expected))
@@ -148,7 +149,7 @@ def validate(
         port=reader.value("lab_port", PORT, 50051),
         artifacts_dir=str(reader.value("lab_artifacts_dir", values.WritableFolder(repo), repo / "artifacts")),
         state_dir=str(reader.value("lab_state_dir", values.WritableFolder(repo), repo / ".lab")),
-        worlds=list(offered) if wanted == "auto" else [cluster],
+        worlds=list(clusters.CLUSTERS) if wanted == "auto" else [cluster],
         notes=[*_notes(strategy, given or {}), *mesh_notes],
         course=course,
         istio=mesh.read(reader, repo),
@@ -162,7 +163,7 @@ def validate(
 def _strategy(catalogue: Catalogue, name: Any, wanted: str | None) -> dict[str, Any]:
     """Load a strategy; one that has no file here but is known to need Kubernetes is explained instead of "unknown"."""
     if name in clusters.KUBERNETES_ONLY and name not in catalogue.names() and wanted in ("auto", "local"):
-        raise RefusedError(message=clusters.cannot_run(str(name), "local", ["kind", "existing"]))
+        raise RefusedError(message=clusters.cannot_run(str(name), "local", clusters.KUBERNETES))
     return catalogue.load(name)
 
 
@@ -224,7 +225,7 @@ def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None, scenari
         concurrency=reader.value("lab_concurrency", CONCURRENCY, shown_with.get("concurrency", Load.concurrency)) or 1,
         clients=reader.value("lab_clients", CLIENTS, shown_with.get("clients", Load.clients)) or 1,
         connections=reader.value("lab_connections", CONNECTIONS, shown_with.get("connections", Load.connections)) or 1,
-        replicas=reader.value("lab_replicas", values.Whole(1, clusters.MAX_REPLICAS[cluster]), Load.replicas) or 1,
+        replicas=reader.value("lab_replicas", values.Whole(1, clusters.max_replicas(cluster)), Load.replicas) or 1,
         seed=reader.value("lab_seed", SEED, Load.seed) or 0,
     )
     if reader.has("lab_requests") and scenario:
@@ -237,7 +238,7 @@ def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None, scenari
     if load.requests is not None and load.requests < load.clients:
         wrong = f"lab_requests={load.requests}: every client needs a call"
         reader.problems.append(Problem(wrong, f"at least lab_clients={load.clients}"))
-    most, fixed = clusters.MAX_REPLICAS[cluster], _fixed_replicas(strategy)
+    most, fixed = clusters.max_replicas(cluster), _fixed_replicas(strategy)
     if strategy and fixed > most:
         name = strategy["strategy"]["name"]
         wrong = f"{name}: strategy.replicas={fixed}: allowed on {cluster} is at most {most:,}"

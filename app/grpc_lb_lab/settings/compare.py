@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.data import to_dict
+from grpc_lb_lab.places.kubernetes import providers
 from grpc_lb_lab.settings import Settings, names, validate, values
 from grpc_lb_lab.settings.problems import Problem, SettingsError
 from grpc_lb_lab.settings.reader import Reader
@@ -56,14 +57,18 @@ class Comparison:
 
 
 def compare(
-    raw: Mapping[str, Any], *, repo: Path, docker_answers: Callable[[], bool], given: Mapping[str, Any] | None = None
+    raw: Mapping[str, Any],
+    *,
+    repo: Path,
+    answers: Callable[[str], bool] = providers.answers,
+    given: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Check ``raw`` (as ``validate``, with ``strategies``, ``scenarios``, ``remedy``, ``lab_repeats``, ``lab_resume``).
 
     Without ``strategies``: all that the cluster can run. ``remedy`` names a scenario: the strategies that its file lays
     side by side, or those of ``strategies``. Raises ``UsageError`` with all problems in one message.
     """
-    answers = cache(docker_answers)
+    answers = cache(answers)
     given = given or {}
     own = [name for name in given if name in names.COMPARE]
     other = {name: value for name, value in given.items() if name not in names.COMPARE}
@@ -74,7 +79,7 @@ def compare(
 
     def settle(strategy: str, scenario: str) -> Settings:
         wanted = {**raw, "lab_strategy": strategy, "lab_scenario": scenario}
-        return validate(wanted, repo=repo, docker_answers=answers, given=other)
+        return validate(wanted, repo=repo, answers=answers, given=other)
 
     folder = reader.value("lab_strategies_dir", values.ExistingFolder(repo), repo / "strategies")
     known = Catalogue(folder or repo / "strategies", repo).names()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab import documents
 from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.settings import grammar
+from grpc_lb_lab.settings.clusters import CLUSTERS, KUBERNETES
 from grpc_lb_lab.settings.values import RefusedError, show, unknown
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Catalogue:
     @cached_property
     def _schema(self) -> dict[str, Any]:
         data: dict[str, Any] = json.loads((self._repo / SCHEMA).read_text(encoding="utf-8"))
+        # The chart does not know which providers there are.
+        data["properties"]["strategy"]["properties"]["clusters"]["items"] = {"enum": list(CLUSTERS)}
         # The rest of the chart's values is what the lab tells it beside the strategy.
         return data | {"properties": {name: data["properties"][name] for name in SECTIONS}}
 
@@ -125,7 +128,7 @@ def _missing_parts(data: dict[str, Any]) -> Iterator[str]:
         elif there and target != word:
             yield f"client.target={target}: no call would get to {part}; allowed is {word}, or without {part}"
     if mesh and "local" in data["strategy"].get("clusters", ["local"]):
-        yield "strategy.clusters: a mesh cannot run on local; allowed is [kind, existing]"
+        yield f"strategy.clusters: a mesh cannot run on local; allowed is [{', '.join(KUBERNETES)}]"
     channel = data["client"]["channel"]
     if channel in CHANNELS and target not in CHANNELS[channel]:
         yield f"client.channel={channel}: not with target {target}; allowed is target {' or '.join(CHANNELS[channel])}"

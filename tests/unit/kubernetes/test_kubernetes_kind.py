@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.places.kubernetes.cluster import kind
+from grpc_lb_lab.places.kubernetes.providers import kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,3 +130,17 @@ def test_an_image_that_is_not_to_be_had(tmp_path: Path, program: Program) -> Non
         LabError, match=r"the image kindest/node:v1 is not in Docker and cannot be pulled \(.*no such host"
     ):
         up(tmp_path)
+
+
+@pytest.mark.parametrize(("script", "answer"), [("exit 0", True), ("exit 1", False), ("exec sleep 60", False)])
+def test_docker_must_answer_in_time(
+    program: Program, monkeypatch: pytest.MonkeyPatch, script: str, answer: bool
+) -> None:
+    program("docker", f"[ $1 = info ] || exit 7\n{script}")
+    monkeypatch.setattr(kind, "ANSWER_LIMIT_S", 0.3)
+    assert kind.PROVIDER.answers() is answer
+
+
+def test_without_docker_there_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert kind.PROVIDER.answers() is False

@@ -19,6 +19,7 @@ from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.places.kubernetes import collect, install_state, namespace
 from grpc_lb_lab.places.kubernetes.cluster import image, tools
 from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl, ProgramError, attempt, stream
+from grpc_lb_lab.places.kubernetes.providers import kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,14 +148,14 @@ def test_what_no_pod_runs_makes_no_new_image(recipe: image.Recipe, path: str) ->
     ],
 )
 def test_containerds_name(reference: str, name: str) -> None:
-    assert image.full_name(reference) == name
+    assert kind.full_name(reference) == name
 
 
 def test_only_what_a_node_lacks_is_copied(program: Program, calls: Calls) -> None:
     program("docker", "echo docker.io/library/lab:1")
     program("kind", "exit 0")
-    assert image.load_into_kind(["lab:1"], "c", ["node"]) == []
-    assert image.load_into_kind(["lab:1", "lab:2"], "c", ["node"]) == ["lab:2"]
+    assert kind.load_into(["lab:1"], "c", ["node"]) == []
+    assert kind.load_into(["lab:1", "lab:2"], "c", ["node"]) == ["lab:2"]
     assert [call for call in calls() if call.startswith("kind")] == ["kind load docker-image lab:2 --name c"]
 
 

@@ -14,8 +14,9 @@ from grpc_lb_lab import cli
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.own.marks import MARK
 from grpc_lb_lab.places.kubernetes import install_state, namespace
-from grpc_lb_lab.places.kubernetes.cluster import kind, kubeconfig
+from grpc_lb_lab.places.kubernetes.cluster import kubeconfig
 from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
+from grpc_lb_lab.places.kubernetes.providers import kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

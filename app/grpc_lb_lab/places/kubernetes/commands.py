@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.places.kubernetes import providers
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
     from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
     from grpc_lb_lab.places.kubernetes.install_state import Place
+    from grpc_lb_lab.places.kubernetes.providers import Wanted
 
 DEFAULT_STATE = ".lab"
 
@@ -43,19 +46,34 @@ def add_parsers(subparsers: Any) -> None:
     collect = _add_client(commands, "collect", "keep events, descriptions and logs", _collect)
     collect.add_argument("--logs", type=Path, required=True, metavar="DIR")
     reset = _add_client(commands, "reset", "remove the releases, and the namespaces that the lab made", _reset)
-    reset.add_argument("--here", action="store_true", help="only here, not wherever this checkout installed something")
-    reset.add_argument("--forget", action="store_true", help="do not note any more what could not be reached")
+    _add_reach(reset)
 
 
 def _add_cluster(commands: Any) -> None:
-    up = _add(commands, "up", "have the kind cluster", _up)
-    up.add_argument("--name", required=True)
-    up.add_argument("--node-image", required=True, metavar="REFERENCE")
+    up = _add(commands, "up", "have a cluster", _up)
+    _add_provider(up)
+    up.add_argument("--node-image", default="", metavar="REFERENCE", help="what a new cluster is made from")
     up.add_argument("--proxy-mode", default="iptables", choices=("iptables", "nftables", "ipvs"))
     up.add_argument("--pods", type=int, default=6, metavar="N", help="for how many pods there must be memory")
-    up.add_argument("--logs", type=Path, required=True, metavar="DIR", help="for kind's logs when it fails")
-    down = _add(commands, "down", "delete the kind cluster if the lab made it", _down)
-    down.add_argument("--name", required=True)
+    up.add_argument("--logs", type=Path, required=True, metavar="DIR", help="for the provider's logs when it fails")
+    up.add_argument("--kubeconfig", default="", metavar="FILE", help="of an existing cluster (kubectl's own)")
+    up.add_argument("--context", default="", metavar="NAME", help="of an existing cluster (the current one)")
+    down = _add(commands, "down", "remove what the lab made: a cluster, or what is in one", _down)
+    _add_provider(down)
+    down.add_argument("--kubeconfig", default="", metavar="FILE", help="of an existing cluster (kubectl's own)")
+    down.add_argument("--context", default="", metavar="NAME", help="of an existing cluster (the current one)")
+    down.add_argument("--namespace", default="", metavar="NAME", help="in an existing cluster")
+    _add_reach(down)
+
+
+def _add_provider(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--provider", default="kind", choices=providers.names(), help="(kind)")
+    parser.add_argument("--name", default="grpc-lb-lab", help="of a cluster that the lab makes (grpc-lb-lab)")
+
+
+def _add_reach(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--here", action="store_true", help="only here, not wherever this checkout installed something")
+    parser.add_argument("--forget", action="store_true", help="do not note any more what could not be reached")
 
 
 def _add_room(commands: Any) -> None:
@@ -77,11 +95,12 @@ def _add_room(commands: Any) -> None:
 
 
 def _add_image(commands: Any) -> None:
-    image = _add(commands, "image", "build the lab's image unless it is there, and copy images into kind", _image)
+    image = _add(commands, "image", "build the lab's image unless it is there, and copy images into a cluster", _image)
     image.add_argument("--repo", type=_path, required=True, metavar="DIR", help="the lab's checkout")
     image.add_argument("--base", default="python:3.13-slim", metavar="REFERENCE")
     image.add_argument("--python", default="3.13", metavar="X.Y", help="the base's Python")
-    image.add_argument("--kind", default="", metavar="NAME", help="copy the images into this kind cluster")
+    image.add_argument("--provider", default="kind", choices=providers.names(), help="of the cluster (kind)")
+    image.add_argument("--name", default="", help="copy the images into this cluster")
     image.add_argument("--also", action="append", default=[], metavar="REFERENCE", help="another image to copy")
     image.add_argument("--push", default="", metavar="REFERENCE", help="push the image under this name")
 
@@ -92,7 +111,7 @@ def _add_load(commands: Any) -> None:
     load.add_argument("--results", type=Path, required=True, metavar="DIR", help="for client-N.json")
     load.add_argument("--inventory", type=Path, required=True, metavar="FILE", help="inventory.json, written")
     load.add_argument("--logs", type=Path, required=True, metavar="DIR")
-    load.add_argument("--cluster", default="kind", choices=("kind", "existing"))
+    load.add_argument("--cluster", default="kind", choices=providers.names())
     load.add_argument(
         "--image", action="append", default=[], metavar="KIND=REFERENCE", help="of a proxy, for the report's versions"
     )
@@ -147,23 +166,28 @@ def _tools(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"changed": False, "missing": missing, **tools.platform_words()}
 
 
-def _up(arguments: argparse.Namespace) -> dict[str, Any]:
-    from grpc_lb_lab.places.kubernetes.cluster.kind import KindCluster
+def _wanted(arguments: argparse.Namespace) -> Wanted:
+    """Return the cluster that the command is about, with what it was told of it."""
+    from dataclasses import fields
 
-    cluster = KindCluster(arguments.name, arguments.state)
-    changed = cluster.up(arguments.node_image, arguments.proxy_mode, arguments.pods, arguments.logs)
-    return {"changed": changed, "kubeconfig": str(cluster.kubeconfig), "context": cluster.context}
+    from grpc_lb_lab.places.kubernetes.providers import Wanted
+
+    told = vars(arguments)
+    return Wanted(**{field.name: told[field.name] for field in fields(Wanted) if field.name in told})
+
+
+def _up(arguments: argparse.Namespace) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(providers.get(arguments.provider).up(_wanted(arguments)))
 
 
 def _down(arguments: argparse.Namespace) -> dict[str, Any]:
-    from grpc_lb_lab.places.kubernetes.cluster.kind import KindCluster
-
-    return {"changed": KindCluster(arguments.name, arguments.state).down()}
+    return {"changed": providers.get(arguments.provider).down(_wanted(arguments))}
 
 
 def _image(arguments: argparse.Namespace) -> dict[str, Any]:
     from grpc_lb_lab.places.kubernetes.cluster import image
-    from grpc_lb_lab.places.kubernetes.cluster.kind import KindCluster
 
     recipe = image.Recipe(arguments.repo, arguments.state, arguments.base, arguments.python, image.architecture())
     reference = recipe.reference
@@ -171,11 +195,9 @@ def _image(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.push:
         reference = image.push(reference, arguments.push)
         changed = True
-    if arguments.kind:
-        for also in arguments.also:
-            image.ensure_here(also)
-        nodes = list(KindCluster(arguments.kind, arguments.state).nodes())
-        changed = bool(image.load_into_kind([reference, *arguments.also], arguments.kind, nodes)) or changed
+    if arguments.name:
+        loaded = providers.get(arguments.provider).load_images(_wanted(arguments), [reference, *arguments.also])
+        changed = bool(loaded) or changed
     return {"changed": changed, "reference": reference}
 
 
@@ -186,11 +208,9 @@ def _is_labs_own(arguments: argparse.Namespace) -> bool:
 
 def _place(arguments: argparse.Namespace) -> Place:
     """Return the place with all that is known without asking the cluster."""
-    from grpc_lb_lab.places.kubernetes.cluster import kubeconfig
-    from grpc_lb_lab.places.kubernetes.install_state import Place
+    from grpc_lb_lab.places.kubernetes import install_state
 
-    found = kubeconfig.find(arguments.kubeconfig, arguments.context)
-    return Place(arguments.namespace, found.kubeconfig, found.context, found.server, found.authority)
+    return install_state.find(_wanted(arguments))
 
 
 def _checked(arguments: argparse.Namespace) -> Place:
@@ -305,8 +325,4 @@ def _collect(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _reset(arguments: argparse.Namespace) -> dict[str, Any]:
-    from grpc_lb_lab.places.kubernetes import reset
-
-    if arguments.here:
-        return {"changed": reset.here(arguments.state, _place(arguments), forget=arguments.forget)}
-    return {"changed": reset.everywhere(arguments.state, forget=arguments.forget)}
+    return {"changed": providers.get("existing").down(_wanted(arguments))}

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.files import write_text
 from grpc_lb_lab.own.state import claim_root
+from grpc_lb_lab.places.kubernetes.cluster import kubeconfig
 from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from grpc_lb_lab.places.kubernetes.providers import Wanted
 
 CHART = Path(__file__).resolve().parents[4] / "charts" / "grpc-echo"
 
@@ -73,6 +76,12 @@ class Place:
         """Return the place as messages name it."""
         where = f" ({self.server})" if self.server else ""
         return f"context {self.context}{where}, namespace {self.namespace}"
+
+
+def find(wanted: Wanted) -> Place:
+    """Return the place with all that is known without asking the cluster. Raises ``KubeconfigError``."""
+    found = kubeconfig.find(wanted.kubeconfig, wanted.context)
+    return Place(wanted.namespace, found.kubeconfig, found.context, found.server, found.authority)
 
 
 def remember(state: Path, place: Place) -> None:

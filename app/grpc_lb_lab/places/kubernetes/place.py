@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FIRST_CALL_S = 300.0
 # In this time each client tells something new, and no event of a scenario is due so early.
 NEW_LINES_S = 0.5
+LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,10 @@ class KubernetesPlace:
     async def first_call(self) -> float:
         """Wait for it. The client told it by the clock of its pod."""
         began_at = await self._reports.began_at(FIRST_CALL_S)
-        # The first lines waited in the log until it was read; one that came at once tells how the clocks differ.
-        await asyncio.sleep(NEW_LINES_S)
+        # The first lines waited in the log until it was read; one that came at once tells whether the clocks differ.
+        known_at = time.monotonic() + NEW_LINES_S
+        while self._clocks.ahead_s and time.monotonic() < known_at:
+            await asyncio.sleep(LOOK_S)
         return began_at + self._clocks.ahead_s
 
     def note(self, kind: str, detail: str, replica: Replica | None = None) -> None:

@@ -18,7 +18,7 @@ from grpc_lb_lab.own.state import claim_root
 from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError, attempt, run, say, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 NAME = "grpc-lb-lab"
 # What runs in a pod and nothing else: a change of a page or a verdict must neither build an image nor replace a server.
@@ -29,7 +29,6 @@ IN_IMAGE = (
 PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 BUILD_LIMIT_S = 300.0
 PULL_LIMIT_S = 300.0
-LOAD_LIMIT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -158,32 +157,6 @@ def _copy_package(recipe: Recipe, folder: Path) -> None:
         target = folder / source.relative_to(recipe.package)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-
-
-def load_into_kind(references: Sequence[str], cluster: str, nodes: Sequence[str]) -> list[str]:
-    """Copy the images that a node lacks into it; returns their references.
-
-    One ``kind load`` for all: layers that they share are copied once.
-    """
-    present = {node: _on_node(node) for node in nodes}
-    missing = [ref for ref in references if any(full_name(ref) not in present[node] for node in nodes)]
-    if missing:
-        say(f"copying into the cluster: {', '.join(missing)}")
-        stream(["kind", "load", "docker-image", *missing, "--name", cluster], limit_s=LOAD_LIMIT_S)
-    return missing
-
-
-def _on_node(node: str) -> set[str]:
-    """Ask containerd itself, which every kind node has."""
-    return set(run(["docker", "exec", node, "ctr", "--namespace=k8s.io", "images", "list", "--quiet"]).split())
-
-
-def full_name(reference: str) -> str:
-    """Return the name under which containerd keeps an image: ``a/b:c`` is ``docker.io/a/b:c``."""
-    first, slash, _ = reference.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return reference
-    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
 
 
 def push(reference: str, name: str) -> str:

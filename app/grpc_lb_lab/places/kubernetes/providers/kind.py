@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.own.state import claim_root, is_ours, remove_cluster
@@ -14,6 +14,10 @@ from grpc_lb_lab.places.kubernetes import install_state
 from grpc_lb_lab.places.kubernetes.cluster import kubeconfig
 from grpc_lb_lab.places.kubernetes.cluster.image import ensure_here
 from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl, ProgramError, attempt, run, say, stream
+from grpc_lb_lab.places.kubernetes.providers import Cluster, Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # In the node's kubeadm configuration, so it can be read from a cluster whose API does not answer.
 MARK = "grpc-lb-lab/made-by"
@@ -23,6 +27,9 @@ CREATE_LIMIT_S = 300.0
 START_LIMIT_S = 60.0
 DNS_LIMIT_S = 60.0
 DOCKER_LIMIT_S = 10.0
+# An engine that answers does so in milliseconds; one that hangs must not hold the user up.
+ANSWER_LIMIT_S = 2.0
+LOAD_LIMIT_S = 300.0
 # What a control plane takes, and what one replica or client takes; measured with Kubernetes 1.36.
 CLUSTER_BYTES = 1_500_000_000
 POD_BYTES = 60_000_000
@@ -212,3 +219,65 @@ def _hint() -> str:
     if str(engine().get("CgroupVersion")) == "1":
         return " (this machine uses cgroup v1, which kubelet 1.35 and newer refuses: try an older lab_kind_node_image)"
     return ""
+
+
+def load_into(references: Sequence[str], cluster: str, nodes: Sequence[str]) -> list[str]:
+    """Copy the images that a node lacks into it; returns their references.
+
+    One ``kind load`` for all: layers that they share are copied once.
+    """
+    present = {node: _on_node(node) for node in nodes}
+    missing = [ref for ref in references if any(full_name(ref) not in present[node] for node in nodes)]
+    if missing:
+        say(f"copying into the cluster: {', '.join(missing)}")
+        stream(["kind", "load", "docker-image", *missing, "--name", cluster], limit_s=LOAD_LIMIT_S)
+    return missing
+
+
+def _on_node(node: str) -> set[str]:
+    """Ask containerd itself, which every kind node has."""
+    return set(run(["docker", "exec", node, "ctr", "--namespace=k8s.io", "images", "list", "--quiet"]).split())
+
+
+def full_name(reference: str) -> str:
+    """Return the name under which containerd keeps an image: ``a/b:c`` is ``docker.io/a/b:c``."""
+    first, slash, _ = reference.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return reference
+    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
+
+
+class Kind:
+    """``providers.Provider`` for the lab's own kind cluster."""
+
+    # A node holds 110 pods, some of which are the cluster's.
+    max_replicas = 90
+    programs = ("kind", "kubectl", "helm")
+    engine = "Docker engine"
+    own = True
+
+    def answers(self) -> bool:
+        """Tell whether a Docker engine answers in time."""
+        try:
+            return attempt(["docker", "info"], limit_s=ANSWER_LIMIT_S).code == 0
+        except ProgramError:
+            return False
+
+    def up(self, wanted: Wanted) -> Cluster:
+        """Create the cluster unless it runs."""
+        cluster = KindCluster(wanted.name, wanted.state)
+        changed = cluster.up(wanted.node_image, wanted.proxy_mode, wanted.pods, wanted.logs)
+        return Cluster(str(cluster.kubeconfig), cluster.context, changed)
+
+    def down(self, wanted: Wanted) -> bool:
+        """Delete the cluster if the lab made it."""
+        return KindCluster(wanted.name, wanted.state).down()
+
+    def load_images(self, wanted: Wanted, references: Sequence[str]) -> list[str]:
+        """Copy the images that a node lacks; those that the engine lacks are pulled first."""
+        for reference in references:
+            ensure_here(reference)
+        return load_into(references, wanted.name, list(KindCluster(wanted.name, wanted.state).nodes()))
+
+
+PROVIDER = Kind()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from grpc_lb_lab.cli import _parser
-from grpc_lb_lab.places.local.addresses import CONTROL_PLANE_PORTS
+from grpc_lb_lab.model.ports import CONTROL_PLANE_PORTS
 
 REPO = Path(__file__).parents[2]
 README = (REPO / "README.md").read_text()

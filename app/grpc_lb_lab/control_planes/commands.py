@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.model.ports import CONTROL_PLANE_PORTS
 
 if TYPE_CHECKING:
     import argparse
@@ -20,14 +21,14 @@ def add_parsers(subparsers: Any) -> None:
         help="run the lookaside balancer until SIGTERM",
         description="Run the balancer service that hands out the addresses of a service and pushes changes.",
     )
-    _add_common(lookaside, "0.0.0.0:50052")
+    _add_common(lookaside, f"0.0.0.0:{CONTROL_PLANE_PORTS['lookaside']}")
     lookaside.set_defaults(handler=run_lookaside)
     xds = subparsers.add_parser(
         "xds",
         help="run the xDS control plane until SIGTERM",
         description="Run the xDS control plane (LDS, RDS, CDS, EDS over ADS) for gRPC clients and for Envoy.",
     )
-    _add_common(xds, "0.0.0.0:50053")
+    _add_common(xds, f"0.0.0.0:{CONTROL_PLANE_PORTS['xds']}")
     xds.set_defaults(handler=run_xds)
 
 

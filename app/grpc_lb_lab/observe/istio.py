@@ -9,6 +9,7 @@ import json
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.model.ports import ISTIO_ADMIN_PORT
 from grpc_lb_lab.model.result import ProxyStats
 from grpc_lb_lab.observe import proxies
 from grpc_lb_lab.observe.admin import ask
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan
 
 HOP = "istio-client"
-ADMIN = "127.0.0.1:15000"
+ADMIN = f"127.0.0.1:{ISTIO_ADMIN_PORT}"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # Where Envoy's cluster has what a DestinationRule names otherwise. Limits that nobody set are "no limit".
 THRESHOLDS = {

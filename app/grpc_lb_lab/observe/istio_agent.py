@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model.ports import ISTIO_AGENT_PORT
 from grpc_lb_lab.observe.admin import ask
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan
 
-ADDRESS = "127.0.0.1:15020"
+ADDRESS = f"127.0.0.1:{ISTIO_AGENT_PORT}"
 PROGRAM = "pilot-agent"
 PROCESSES = Path("/proc")
 

@@ -9,18 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+from grpc_lb_lab.model.ports import ISTIO_AGENT_PORT, SERVER_ADMIN_PORT
 from grpc_lb_lab.model.result import ProxyStats
 from grpc_lb_lab.observe import edge_counters
 from grpc_lb_lab.observe.names import resolve
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan
-
-SERVER_ADMIN_PORT = 9902
-"""Where the Envoy beside a server has its admin interface, on the replica's address."""
-
-ISTIO_AGENT_PORT = 15020
-"""Where Istio's agent passes on what its sidecar counts: the only port that also answers to another pod in the mesh."""
 
 
 class Proxy(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import UsageError, check_listen
+from grpc_lb_lab.model.ports import ECHO_PORT
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +18,7 @@ def add_parsers(subparsers: Any) -> None:
         help="run one echo server until SIGTERM",
         description="Run one echo server until SIGTERM, then drain. POD_NAME, POD_UID and POD_IP say who it is.",
     )
-    parser.add_argument("--listen", metavar="ADDRESS:PORT", default="0.0.0.0:50051")
+    parser.add_argument("--listen", metavar="ADDRESS:PORT", default=f"0.0.0.0:{ECHO_PORT}")
     parser.add_argument("--threads", type=int, default=16, help="calls that are answered at the same time")
     parser.add_argument("--max-connection-age-ms", type=int, metavar="N", help="GOAWAY after this age (gRPC: ±10 %%)")
     parser.add_argument("--max-connection-age-grace-ms", type=int, metavar="N", help="time for calls in flight then")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import UsageError
 from grpc_lb_lab.model.plan import Load
+from grpc_lb_lab.model.ports import ECHO_PORT
 from grpc_lb_lab.model.scenario import ScenarioPlan
 from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.places.kubernetes import providers
@@ -146,7 +147,7 @@ def validate(
         load=load,
         namespace=reader.value("lab_namespace", values.NAMESPACE, "grpc-lb-lab"),
         kind_node_image=reader.value("lab_kind_node_image", values.IMAGE, DEFAULT_NODE_IMAGE),
-        port=reader.value("lab_port", PORT, 50051),
+        port=reader.value("lab_port", PORT, ECHO_PORT),
         artifacts_dir=str(reader.value("lab_artifacts_dir", values.WritableFolder(repo), repo / "artifacts")),
         state_dir=str(reader.value("lab_state_dir", values.WritableFolder(repo), repo / ".lab")),
         worlds=list(clusters.CLUSTERS) if wanted == "auto" else [cluster],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model.ports import SIDECAR_PORT
+
 if TYPE_CHECKING:
     from envoy.config.core.v3 import base_pb2
 
@@ -21,7 +23,7 @@ WHOLE_STATE = frozenset({LISTENER, CLUSTER})
 # After a change of the first, a client waits for the second again, changed or not (Envoy warms it).
 REFERS_TO = {CLUSTER: ENDPOINTS, LISTENER: ROUTES}
 SHORT = {LISTENER: "LDS", ROUTES: "RDS", CLUSTER: "CDS", ENDPOINTS: "EDS"}
-DEFAULT_LISTEN = "127.0.0.1:15001"
+DEFAULT_LISTEN = f"127.0.0.1:{SIDECAR_PORT}"
 DEFAULT_SERVICE = "echo"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.errors import ArtifactError
+from grpc_lb_lab.model.ports import ADMIN_PORT
 from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 OURS = "--selector=app.kubernetes.io/part-of=grpc-lb-lab"
 LIMIT_S = 20.0
 MOST_PODS = "--max-log-requests=200"
-ENVOY_ADMIN_PORT = 9901
 
 
 def _log(release: str) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def envoy(kubectl: Kubectl, clients: Sequence[pods.Pod], folder: Path) -> None:
     What it counted is in the client's own result: only the client knows when its last call has ended.
     """
     first = min(clients, key=lambda pod: str(pod["metadata"]["name"]))
-    base = f"/api/v1/namespaces/{kubectl.namespace}/pods/{first['metadata']['name']}:{ENVOY_ADMIN_PORT}/proxy"
+    base = f"/api/v1/namespaces/{kubectl.namespace}/pods/{first['metadata']['name']}:{ADMIN_PORT}/proxy"
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in (
         ("envoy-config.json", "config_dump"),

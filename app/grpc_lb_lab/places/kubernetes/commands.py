@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grpc_lb_lab.model.ports import ADMIN_PORT, CONTROL_PLANE_PORTS, ECHO_PORT, SIDECAR_PORT
 from grpc_lb_lab.places.kubernetes import providers
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def add_parsers(subparsers: Any) -> None:
     _add_room(commands)
     wait = _add_client(commands, "wait", "wait until all servers are in service", _wait)
     wait.add_argument("--replicas", type=int, required=True, metavar="N")
-    wait.add_argument("--port", type=int, default=50051)
+    wait.add_argument("--port", type=int, default=ECHO_PORT)
     wait.add_argument("--limit", type=float, default=120.0, metavar="SECONDS")
     wait.add_argument("--gateway", metavar="HOST[:PORT]", help="there is one; empty: at its node's address and port")
     mesh = _add_client(commands, "istio", "look for Istio; make room for the lab's where there is none", _istio)
@@ -290,11 +291,10 @@ def _wait(arguments: argparse.Namespace) -> dict[str, Any]:
         "endpoints": ",".join(sorted(f"{pods.replica(pod).ip}:{arguments.port}" for pod in servers)),
         "service": f"echo:{arguments.port}",
         "headless": f"echo-headless:{arguments.port}",
-        "sidecar": "127.0.0.1:15001",
-        "sidecar_admin": "127.0.0.1:9901",
+        "sidecar": f"127.0.0.1:{SIDECAR_PORT}",
+        "sidecar_admin": f"127.0.0.1:{ADMIN_PORT}",
         "port-forward": f"127.0.0.1:{forward.free_port()}",
-        "lookaside": "lookaside:50052",
-        "xds": "xds:50053",
+        **{name: f"{name}:{port}" for name, port in CONTROL_PLANE_PORTS.items()},
         "mesh": f"echo.{kubectl.namespace}.svc.cluster.local:{arguments.port}",
         **edge,
     }

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.model.ports import ADMIN_PORT
 from grpc_lb_lab.observe.admin import ask_text
 from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError, say
 from grpc_lb_lab.places.kubernetes.forward import forward
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
 
 NAME = "gateway"
-ADMIN_PORT = 9901
 # Names are asked again every few seconds, but Envoy keeps a replica that went until three health checks have failed.
 COMPLETE_LIMIT_S = 90.0
 REACH_LIMIT_S = 20.0

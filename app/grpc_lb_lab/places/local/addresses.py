@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.ports import ADMIN_PORT, ISTIO_PORTS, METRICS_PORT, SERVER_ADMIN_PORT
 from grpc_lb_lab.places.local import ports
 
 if TYPE_CHECKING:
@@ -21,14 +22,6 @@ BLOCKS = range(77, 100)
 """Second octets to try, in order: a lab takes the first /16 that no other lab holds."""
 
 DNS_PORT = 5353
-SIDECAR_PORT = 15001
-ADMIN_PORT = 9901
-SERVER_ADMIN_PORT = 9902
-GATEWAY_PORT = 8080
-METRICS_PORT = 9464
-CONTROL_PLANE_PORTS = {"lookaside": 50052, "xds": 50053}
-ISTIO_PORTS = range(15_000, 15_091)
-"""Where a sidecar of Istio listens in every pod that it is injected into (istio.io, "Application requirements")."""
 
 RESERVED_PORTS = (
     range(DNS_PORT, DNS_PORT + 1),

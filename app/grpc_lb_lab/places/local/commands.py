@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.ports import ECHO_PORT
 from grpc_lb_lab.places.local import forward
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from grpc_lb_lab.places.local.state import StateFolder
 
 DEFAULT_STATE = ".lab/local"
-DEFAULT_PORT = 50051
 
 _SIGNALS = {
     "kill": "kill a replica (SIGKILL); a new one with another UID and address replaces it",
@@ -39,7 +39,7 @@ def add_parsers(subparsers: Any) -> None:
     up.add_argument("--replicas", type=_number, metavar="N", help="default 5; a strategy that insists on a number wins")
     up.add_argument("--root", type=Path, metavar="DIR", help="the lab's whole state folder, which is marked too")
     up.add_argument("--logs", type=Path, metavar="DIR", help="for the lab's logs when it does not come up")
-    up.add_argument("--port", type=_number, default=DEFAULT_PORT, help=f"of replicas and Service ({DEFAULT_PORT})")
+    up.add_argument("--port", type=_number, default=ECHO_PORT, help=f"of replicas and Service ({ECHO_PORT})")
     up.add_argument(
         "--dns-order", choices=("address", "shuffled"), default="shuffled", help="order of A records (CoreDNS shuffles)"
     )
@@ -170,7 +170,7 @@ def _scale(arguments: argparse.Namespace) -> int:
     from grpc_lb_lab.places.local import preflight
     from grpc_lb_lab.places.local.state import StateFolder
 
-    preflight.check_numbers(arguments.replicas, DEFAULT_PORT)
+    preflight.check_numbers(arguments.replicas, ECHO_PORT)
     preflight.check_files(arguments.replicas)
     preflight.check_memory(arguments.replicas - len(_status_of(StateFolder(arguments.state))["replicas"]))
     return _print(_ask(arguments, {"op": "scale", "replicas": arguments.replicas}))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.places.local.addresses import METRICS_PORT
+from grpc_lb_lab.model.ports import METRICS_PORT
 from grpc_lb_lab.places.local.load.load_files import client_plan
 from grpc_lb_lab.places.local.supervisor.processes import Process, ended_badly
 from grpc_lb_lab.run.client_reports import ReportFile

@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.model.data import from_dict, to_dict
 from grpc_lb_lab.model.errors import ArtifactError, UsageError
 from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.model.ports import ADMIN_PORT, CONTROL_PLANE_PORTS, GATEWAY_PORT, SIDECAR_PORT
 from grpc_lb_lab.own import marks
-from grpc_lb_lab.places.local.addresses import (
-    ADMIN_PORT,
-    CONTROL_PLANE_PORTS,
-    DNS_PORT,
-    GATEWAY_PORT,
-    SIDECAR_PORT,
-    Block,
-)
+from grpc_lb_lab.places.local.addresses import DNS_PORT, Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

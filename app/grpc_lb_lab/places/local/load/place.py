@@ -12,8 +12,9 @@ import grpc
 
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.model.ports import ADMIN_PORT, SERVER_ADMIN_PORT, SIDECAR_PORT
 from grpc_lb_lab.own.owner import Owner
-from grpc_lb_lab.places.local.addresses import ADMIN_PORT, SERVER_ADMIN_PORT, SIDECAR_PORT, Block
+from grpc_lb_lab.places.local.addresses import Block
 from grpc_lb_lab.places.local.desired_state import needs
 from grpc_lb_lab.places.local.load.clients import LocalClients
 from grpc_lb_lab.places.local.load.injector import LocalInjector

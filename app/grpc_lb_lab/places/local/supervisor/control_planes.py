@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.places.local.addresses import CONTROL_PLANE_PORTS
+from grpc_lb_lab.model.ports import CONTROL_PLANE_PORTS
 from grpc_lb_lab.places.local.supervisor.dns_records import HEADLESS, SERVICE
 from grpc_lb_lab.places.local.supervisor.health import HealthProbe, accepts
 from grpc_lb_lab.places.local.supervisor.processes import describe_end, ended_badly

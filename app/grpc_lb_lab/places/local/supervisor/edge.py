@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.ports import ADMIN_PORT
 from grpc_lb_lab.observe import edge_counters
-from grpc_lb_lab.places.local.addresses import ADMIN_PORT, DNS_PORT, MAX_REPLICAS, Block
+from grpc_lb_lab.places.local.addresses import DNS_PORT, MAX_REPLICAS, Block
 from grpc_lb_lab.places.local.supervisor import envoy
 from grpc_lb_lab.places.local.supervisor.health import accepts
 from grpc_lb_lab.places.local.supervisor.processes import ended_badly

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.ports import ADMIN_PORT
 from grpc_lb_lab.observe.admin import ask
-from grpc_lb_lab.places.local.addresses import ADMIN_PORT, DNS_PORT
+from grpc_lb_lab.places.local.addresses import DNS_PORT
 from grpc_lb_lab.places.local.programs import Program as Program
 
 CHART_FILES = Path(__file__).resolve().parents[5] / "charts" / "grpc-echo" / "files" / "envoy"

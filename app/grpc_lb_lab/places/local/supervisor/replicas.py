@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import LabError, UsageError
-from grpc_lb_lab.places.local.addresses import METRICS_PORT
+from grpc_lb_lab.model.ports import METRICS_PORT
 from grpc_lb_lab.places.local.state import tail
 from grpc_lb_lab.places.local.supervisor import member as members
 from grpc_lb_lab.places.local.supervisor import server_proxy

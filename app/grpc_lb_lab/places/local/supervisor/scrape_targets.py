@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.places.local.addresses import METRICS_PORT
+from grpc_lb_lab.model.ports import METRICS_PORT
 from grpc_lb_lab.places.local.supervisor.service import write_atomically
 
 if TYPE_CHECKING:

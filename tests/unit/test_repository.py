@@ -87,7 +87,7 @@ def test_the_names_that_variables_of_the_place_had_before_are_still_taken(tmp_pa
     command = [Path(sys.executable).with_name("ansible-playbook"), tmp_path / "play.yml", "-e", json.dumps(variables)]
     subprocess.run(command, cwd=REPO, check=True, capture_output=True)
     assert json.loads((tmp_path / "found").read_text()) == wanted
-    assert set(load("roles/place/defaults/main.yml")) == {*wanted, "place_in_bundle"}
+    assert set(load("roles/place/defaults/main.yml")) == {*wanted, "place_in_bundle", "place_images"}
 
 
 ACTIONS = {path.stem for path in (REPO / "action_plugins").glob("*.py")}

@@ -102,6 +102,19 @@ def test_variables_exist(page):
     assert given - {"name"} <= known
 
 
+@pytest.mark.parametrize(
+    ("page", "role"), [("README.md", "lab"), ("docs/istio.md", "lab"), ("docs/existing-clusters.md", "place")]
+)
+def test_defaults_are_those_of_the_role(page, role):
+    defaults = yaml.safe_load((REPO / f"roles/{role}/defaults/main.yml").read_text())
+    rows = re.findall(rf"^\| (?:`\w+` or )?`({role}_\w+)` \| `?([^|`]*)`? \|", TEXTS[page], re.MULTILINE)
+    assert len(rows) > 3
+    for name, shown in rows:
+        value = defaults.get(name)  # compare.yml has those that only a comparison takes
+        if value is not None and "{{" not in str(value):
+            assert shown.strip() == str(value), name
+
+
 def actions(parser: argparse.ArgumentParser, words: list[str]) -> set[str]:
     """The options of a command of several words."""
     for action in parser._actions:

@@ -9,10 +9,16 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
 
 import optional_programs
 import pytest
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: a shell lets its background jobs ignore it, and so would what the tests start and end by it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

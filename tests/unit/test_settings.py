@@ -250,6 +250,14 @@ def test_every_name_that_the_roles_use_themselves_is_refused():
     assert not {name for name in taken if name.endswith("_up") or name.startswith("__")}
 
 
+def test_every_variable_that_the_page_about_clusters_offers_may_be_given():
+    page = (REPO / "docs/existing-clusters.md").read_text()
+    offered = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) | set(re.findall(r"-e (\w+)=", page))
+    offered |= {name.replace("place_", "world_existing_") for name in offered}
+    assert len(offered) > 10
+    check(given=dict.fromkeys(sorted(offered), 1))
+
+
 def test_two_spellings_may_not_contradict():
     assert "strategy=envoy contradicts lab_strategy=service" in refusal(strategy="envoy")
     check(strategy="service")

@@ -192,6 +192,8 @@ def test_misspelt_variables_are_noticed(name, meant):
 
 def test_unknown_lab_variables_are_refused_and_other_peoples_are_not():
     assert "lab_zzz: unknown variable. Allowed: lab_strategy" in refusal(given={"lab_zzz": 1})
+    for name in ("lab_repeats", "lab_resume"):
+        assert refusal(given={name: 1}) == f"{name}: only playbooks/compare.yml takes it. Allowed: no -e {name} here"
     names = ("ansible_user", "place_envoy_image", "place_kind_name", "strategies", "strategy", "lab_seed")
     check(given=dict.fromkeys(names, 1))
 

@@ -86,6 +86,8 @@ def _is_meant_for_us(name: str, known: list[str]) -> bool:
 def _problem(name: str, known: list[str]) -> str:
     if f"lab_{name}" in known:
         return f"{name}: unknown variable, did you mean lab_{name}?"
+    if name in COMPARE:
+        return Problem(f"{name}: only playbooks/compare.yml takes it", f"no -e {name} here")
     told = values.show(name)
     # All our names begin alike, so only a close match is worth telling.
     hint = values.did_you_mean(name, known, cutoff=0.8)

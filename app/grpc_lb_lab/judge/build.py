@@ -79,7 +79,7 @@ def build_report(plan: Plan, inventory: Inventory, results: list[ClientResult]) 
         warmup=facts.warmup,
         cpu=facts.cpu,
         notes=facts.notes if plan.course else [*disturbances(facts), *facts.notes],
-        configuration={"strategy": plan.strategy, "targets": plan.targets, "dns": plan.dns},
+        configuration={"strategy": plan.strategy.words, "targets": plan.targets, "dns": plan.dns},
         keys=key_figures(facts),
         methods=methods_by_pod(facts),
         probes=facts.probes | ({"mesh": found} if (found := mesh.figures(facts, plan)) else {}),
@@ -92,8 +92,7 @@ def _judged(
 ) -> tuple[Verdict, ScenarioReport | None]:
     if plan.course is None:
         return judge(facts, plan, path, reconciliation), None
-    exact = plan.strategy.get("strategy", {}).get("precision", "exact") == "exact"
-    figures = measure_scenario(facts, plan.course, exact)
+    figures = measure_scenario(facts, plan.course, plan.strategy.exact)
     verdict, checks = judge_scenario(facts, plan, plan.course, path, reconciliation, figures)
     return verdict, replace(figures, checks=checks)
 
@@ -106,7 +105,7 @@ def _run(facts: Facts, plan: Plan) -> RunInfo:
     started = datetime.fromtimestamp(facts.started_at, UTC).isoformat(timespec="milliseconds")
     return RunInfo(
         id=plan.run,
-        strategy=str(plan.strategy["strategy"]["name"]),
+        strategy=plan.strategy.name,
         scenario=plan.scenario,
         cluster=facts.cluster,
         started_at=started.replace("+00:00", "Z"),
@@ -116,14 +115,14 @@ def _run(facts: Facts, plan: Plan) -> RunInfo:
 
 
 def _strategy(plan: Plan) -> StrategyInfo:
-    words, client = plan.strategy["strategy"], plan.strategy.get("client", {})
+    strategy = plan.strategy
     return StrategyInfo(
-        title=str(words.get("title", "")),
-        shows=str(words.get("shows", "")),
-        advice=str(words.get("advice", "")),
-        precision=str(words.get("precision", "exact")),
-        channel=str(client.get("channel", "")),
-        target=str(client.get("target", "")),
+        title=strategy.title,
+        shows=strategy.shows,
+        advice=strategy.advice,
+        precision=strategy.precision,
+        channel=strategy.client.channel,
+        target=strategy.client.target,
     )
 
 

@@ -31,7 +31,7 @@ def explain(facts: Facts, plan: Plan, sample: Sample, observed: DistributionClas
         "weighted": lambda: _weighted(sample),
         "skewed": lambda: _skewed(facts, sample),
     }
-    if observed != "hashed" and "hashed" in plan.strategy["strategy"].get("expect", {}).values():
+    if observed != "hashed" and "hashed" in plan.strategy.expect.values():
         return _not_hashed(sample) or tellers[observed]()
     return tellers[observed]()
 
@@ -141,7 +141,7 @@ def _even(facts: Facts, plan: Plan, sample: Sample) -> str:
     if _proxy(facts):
         own = len(facts.connections)
         has = "the client's one connection ends" if own == 1 else f"the clients' {number(own)} connections end"
-        policy = plan.strategy.get("envoy", {}).get("lbPolicy", "")
+        policy = plan.strategy.envoy.lb_policy
         by = f" by {policy}" if policy else ""
         if sample.methods:
             by = f" of {number(len(sample.methods))} services, each even for itself,"
@@ -159,16 +159,16 @@ def _even(facts: Facts, plan: Plan, sample: Sample) -> str:
 
 def _even_by(facts: Facts, plan: Plan) -> str:
     """Who told the client the addresses and took them in turn, where it was no name; empty for the rest."""
-    client = plan.strategy.get("client", {})
+    how = plan.strategy.discovery
     addresses, each = count(len(facts.resolved), "address", "addresses"), _each_client(facts)
-    if client.get("channel") == "pool":
+    if how == "pool":
         return f"{each}the pool took {_connections(facts)} to {addresses} in turn"
-    if client.get("channel") == "lookaside":
+    if how == "lookaside":
         return f"the balancer named {addresses}, and round_robin {each}took {_connections(facts)} in turn"
-    if client.get("channel") == "xds":
-        plane = "istiod" if "mesh" in plan.strategy else "the control plane"
+    if how == "xds":
+        plane = "istiod" if plan.strategy.mesh else "the control plane"
         return f"{plane} told gRPC {addresses} and the policy, which {each}took {_connections(facts)} in turn"
-    if client.get("target") == "endpoints":
+    if how == "endpoints":
         return f"the list has {addresses}, and round_robin {each}took {_connections(facts)} in turn"
     return ""
 

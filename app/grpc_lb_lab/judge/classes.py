@@ -13,6 +13,7 @@ from grpc_lb_lab.judge.statistics import ALPHA, MIN_EXPECTED, chi_square_p, unif
 
 if TYPE_CHECKING:
     from grpc_lb_lab.judge.facts import Facts
+    from grpc_lb_lab.model.strategy import Strategy
     from grpc_lb_lab.model.verdict import DistributionClass
 
 SPECIFIC_FIRST: tuple[DistributionClass, ...] = ("even", "hashed", "spread", "pinned", "weighted", "skewed")
@@ -57,18 +58,17 @@ class Sample:
         return [channel for channel in self.channels if any(channel.values())]
 
 
-def sample_of(facts: Facts, strategy: dict[str, object]) -> Sample:
-    """The sample of a run; ``strategy`` is the block of that name (``precision``, ``weights``: one a replica)."""
-    weights = strategy.get("weights")
+def sample_of(facts: Facts, strategy: Strategy) -> Sample:
+    """The sample of a run of a strategy."""
     return Sample(
         uids=[replica.uid for replica in facts.replicas],
         counts=facts.counts,
         channels=facts.channels,
         keys=facts.keys,
-        exact=strategy.get("precision", "exact") == "exact",
-        weights=[float(weight) for weight in weights] if isinstance(weights, list) else None,
+        exact=strategy.exact,
+        weights=strategy.weights,
         methods=_methods(facts),
-        alone=strategy.get("replicas") == 1,
+        alone=strategy.replicas == 1,
     )
 
 

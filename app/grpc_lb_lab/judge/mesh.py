@@ -28,7 +28,7 @@ RIGHT_WAY = (
 
 def evidence(facts: Facts, plan: Plan) -> list[Evidence]:
     """What proves, or refutes, the sidecars that the strategy names; nothing for a strategy without any."""
-    wanted = plan.strategy.get("strategy", {}).get("hops", [])
+    wanted = plan.strategy.hops
     found = []
     if CLIENT in wanted:
         found += [_beside_clients(facts), _rules(facts, plan)]
@@ -45,13 +45,13 @@ def observed(facts: Facts) -> list[str]:
 
 def figures(facts: Facts, plan: Plan) -> dict[str, Any]:
     """What the report says of the mesh; empty for a strategy without sidecars on the calls' way."""
-    if not set(HOPS) & set(plan.strategy.get("strategy", {}).get("hops", [])):
+    if not set(HOPS) & set(plan.strategy.hops):
         return {}
     certified = [path for path in facts.paths if CERTIFICATE in path.headers]
     own = [proxy for proxy in facts.proxies if proxy.hop == CLIENT]
     return {
         **facts.probes.get("mesh", {}),
-        "mode": plan.strategy.get("mesh", {}).get("mtls", ""),
+        "mode": plan.strategy.mesh.mtls if plan.strategy.mesh else "",
         "calls_with_certificate": sum(path.requests for path in certified),
         "calls": facts.ok,
         "clients": sorted({_identity(path.headers[CERTIFICATE]) for path in certified}),
@@ -64,14 +64,14 @@ def rules_missing(facts: Facts, plan: Plan) -> list[str]:
     told = facts.probes.get("mesh", {})
     if "rule" not in told or told.get("endpoints") != "EDS" or told.get("protocol") == "tcp":
         return []  # no rule can work there, and the counts show it
-    wanted = _flat(plan.strategy.get("mesh", {}).get("destinationRule", {}))
+    wanted = _flat(_destination_rule(plan))
     return [f"{path} {value}" for path, value in wanted.items() if told["rule"].get(path) != value]
 
 
 def why_pinned(facts: Facts, plan: Plan) -> str:
     """Why a mesh's calls all went to one replica, as the end of a sentence; empty where the mesh has no part in it."""
-    told, mesh = facts.probes.get("mesh", {}), plan.strategy.get("mesh", {})
-    if mesh and plan.strategy["client"]["target"] == "port-forward":
+    told = facts.probes.get("mesh", {})
+    if plan.strategy.mesh and plan.strategy.client.target == "port-forward":
         return (
             "kubectl port-forward opened one connection inside that pod, behind its sidecar, and bypassed the Service "
             "and the client's sidecar, which is what balances. It says nothing about Istio: test from inside the mesh"
@@ -95,12 +95,16 @@ def why_even(facts: Facts, plan: Plan) -> str:
     if not own:
         return ""
     ends = "the client's one connection ends" if len(facts.connections) == 1 else "the clients' connections end"
-    policy = plan.strategy.get("mesh", {}).get("destinationRule", {}).get("loadBalancer", {}).get("simple", "")
+    policy = _destination_rule(plan).get("loadBalancer", {}).get("simple", "")
     by = f" by {policy}" if policy else ""
     opened = count(sum(proxy.upstream_connections for proxy in own), "upstream connection")
     guessed = facts.probes.get("mesh", {}).get("protocol") == "guessed"
     only = ". It had to guess the protocol from the first bytes: name the port or set appProtocol" if guessed else ""
     return f"{ends} at Istio's sidecar, which balanced each call{by} over {opened}{only}"
+
+
+def _destination_rule(plan: Plan) -> dict[str, Any]:
+    return plan.strategy.mesh.destination_rule if plan.strategy.mesh else {}
 
 
 def _beside_clients(facts: Facts) -> Evidence:

@@ -41,7 +41,7 @@ class PathProof:
 
 def prove_path(facts: Facts, plan: Plan) -> PathProof:
     """Compare the hops that the strategy names with those that every recorded connection and call shows."""
-    wanted = list(plan.strategy.get("strategy", {}).get("hops", []))
+    wanted = plan.strategy.hops
     evidence = mesh.evidence(facts, plan)
     evidence += [_first_leg(facts, plan, wanted), _headers(facts, wanted)]
     evidence += [_counters(facts, hop) for hop in wanted if hop in VIA_HOPS]
@@ -85,7 +85,7 @@ def _first_leg(facts: Facts, plan: Plan, wanted: list[str]) -> Evidence:
     hop = wanted[0] if wanted else "direct"
     need = hop if hop in ADDRESS_HOPS else "other" if wanted else "replica"
     if hop == mesh.CLIENT:  # it takes the connection on its way, and leaves no trace in its address
-        need = "replica" if plan.strategy["client"]["target"] == "headless" else "service"
+        need = "replica" if plan.strategy.client.target == "headless" else "service"
     remotes = sorted({normal_address(item.remote) for item in facts.connections}, key=natural)
     if not remotes:
         return Evidence(hop, False, "the client recorded no connection, so nothing shows where its calls went")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from grpc_lb_lab.judge import cause, disturbance
 from grpc_lb_lab.judge.classes import classify, fits, is_even_by_chance, sample_of, too_small
@@ -47,7 +47,7 @@ class Verdict:
 def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliation) -> Verdict:
     """Judge a run; one of which nothing is expected is only described. Raises ``UsageError`` for an unknown class."""
     expected = expected_class(plan)
-    sample = sample_of(facts, plan.strategy["strategy"])
+    sample = sample_of(facts, plan.strategy)
     observed = classify(sample, expected)
     invalid = _invalid(facts, plan, path, reconciliation, expected)
     failing = _failing(facts, plan, judged=bool(expected))
@@ -84,20 +84,19 @@ def judge(facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliat
 
 def expected_class(plan: Plan) -> DistributionClass | Literal[""]:
     """What the strategy file expects of the scenario; empty when it says nothing of it."""
-    expectations: dict[str, DistributionClass] = plan.strategy.get("strategy", {}).get("expect", {})
-    expected = expectations.get(plan.scenario)
+    expected = plan.strategy.expect.get(plan.scenario)
     if expected is None:
         return ""
     if expected not in CLASSES:
         raise UsageError(f"the strategy expects {expected!r}, which is no class")
-    return expected
+    return cast("DistributionClass", expected)
 
 
 def _invalid(
     facts: Facts, plan: Plan, path: PathProof, reconciliation: Reconciliation, expected: DistributionClass | Literal[""]
 ) -> str:
     """Why the run cannot be judged; empty when it can."""
-    sample = sample_of(facts, plan.strategy["strategy"])
+    sample = sample_of(facts, plan.strategy)
     if not facts.requests:
         return "No call was made, so there is nothing to judge."
     if not facts.replicas:
@@ -127,7 +126,7 @@ def _failing(facts: Facts, plan: Plan, *, judged: bool) -> str:
 def shortfall(facts: Facts, plan: Plan) -> str:
     """What was asked for and not done, as a sentence; empty when all of it was done."""
     load = plan.load
-    wanted = plan.strategy.get("strategy", {}).get("replicas", load.replicas)
+    wanted = plan.strategy.replicas or load.replicas
     known = sum(1 for replica in facts.replicas if replica.known)
     if known < wanted and not facts.disturbed:
         return f"Only {known:,} of the {wanted:,} replicas asked for are in the inventory: one is missing or hidden."

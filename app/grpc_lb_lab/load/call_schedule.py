@@ -29,7 +29,7 @@ class CallSlot:
 
 def keys_of(plan: Plan) -> list[str]:
     """The plan's keys, different from one another; the same for the same seed, for every client. Empty: none."""
-    count = plan.strategy["client"].get("keys", {}).get("count", 0)
+    count = plan.strategy.client.keys.count
     draw = random.Random(f"{plan.load.seed}/keys")
     keys: dict[str, None] = {}
     while len(keys) < count:
@@ -39,7 +39,7 @@ def keys_of(plan: Plan) -> list[str]:
 
 def key_metadata(plan: Plan, key: str) -> tuple[tuple[str, str], ...]:
     """The request header that carries ``key``; nothing for no key."""
-    return ((plan.strategy["client"]["keys"]["header"], key),) if key else ()
+    return ((plan.strategy.client.keys.header, key),) if key else ()
 
 
 def lanes(plan: Plan, index: int) -> list[CallSlot]:
@@ -48,7 +48,7 @@ def lanes(plan: Plan, index: int) -> list[CallSlot]:
     All keys get as many calls as each other, to one call a run: where one client stops, the next one has begun.
     """
     keys = keys_of(plan) or [""]
-    methods = plan.strategy["client"].get("methods") or [METHOD]
+    methods = plan.strategy.client.methods or [METHOD]
     channels, variants = plan.load.connections, math.lcm(len(keys), len(methods))
     length = math.lcm(channels, variants)
     if length > MOST_LANES:

@@ -97,7 +97,7 @@ def write_result(result: ClientResult, output: str) -> None:
 
 def _problem(plan: Plan) -> str:
     load = plan.load
-    if not isinstance(plan.strategy.get("client"), dict):
+    if plan.strategy.words.get("client") is None:
         return "strategy.client is missing"
     if (load.requests is None) == (load.duration_s is None):
         return "load needs either requests or duration_s"

@@ -19,8 +19,7 @@ def offer(listen: str, opened: Sequence[LabChannel], plan: Plan, index: int, not
     from grpc_lb_lab.load.exporter import Exporter
     from grpc_lb_lab.metrics import taken
 
-    strategy = str(plan.strategy.get("strategy", {}).get("name", ""))
-    about = {"run": plan.run, "strategy": strategy, "scenario": plan.scenario, "client": str(index)}
+    about = {"run": plan.run, "strategy": plan.strategy.name, "scenario": plan.scenario, "client": str(index)}
     try:
         return Exporter(listen, opened, about)
     except OSError as error:

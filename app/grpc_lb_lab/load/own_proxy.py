@@ -21,9 +21,9 @@ class OwnProxy:
         """Nothing is read yet."""
         self.notes: list[str] = []
         self._plan = plan
-        self._in_mesh = istio.has_sidecar(plan)
+        self._in_mesh = plan.strategy.proxies.client == "istio"
         self._admin = istio.ADMIN if self._in_mesh else plan.targets.get("sidecar_admin", "")
-        self._there = self._in_mesh or bool(plan.strategy["client"]["target"] == "sidecar" and self._admin)
+        self._there = self._in_mesh or bool(plan.strategy.proxies.client and self._admin)
 
     async def counters(self) -> dict[str, int] | None:
         """Its counters now; None where there is no proxy or it does not answer."""

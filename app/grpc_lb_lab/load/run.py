@@ -23,7 +23,7 @@ from grpc_lb_lab.load.probes import registry
 from grpc_lb_lab.load.record.recorder import Recorder
 from grpc_lb_lab.load.record.result import measured
 from grpc_lb_lab.model.result import ClientResult
-from grpc_lb_lab.observe import istio, names, processes, shared_proxies, stats
+from grpc_lb_lab.observe import names, processes, shared_proxies, stats
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 
 if TYPE_CHECKING:
@@ -134,12 +134,11 @@ class Client:
 
     async def _warm_up(self, opened: list[LabChannel]) -> warmup.WarmUp:
         metadata = (("x-lab-run", self._plan.run), ("x-lab-phase", "warmup"))
-        proxied = self._plan.strategy["client"]["target"] in ("sidecar", "gateway") or istio.has_sidecar(self._plan)
         return await warmup.warm_up(
             opened,
             [entry.caller(call_schedule.METHOD, metadata, self._plan.load.deadline_s) for entry in opened],
             self._request,
-            calls_a_round=self._plan.load.replicas if proxied else 1,
+            calls_a_round=self._plan.load.replicas if self._plan.strategy.proxies.balance else 1,
             limit_s=warmup.LIMIT_S,
             stopped=self._stop.is_set,
         )
@@ -185,11 +184,11 @@ class Client:
     @property
     def _probing(self) -> bool:
         """Whether this client makes the strategy's probes: one does, and only after a whole load."""
-        return self._index == 0 and not self._stop.is_set() and bool(self._plan.strategy["client"].get("probes"))
+        return self._index == 0 and not self._stop.is_set() and bool(self._plan.strategy.client.probes)
 
     async def _resolve(self) -> list[str]:
         """What the target's name means now: pick_first shows channelz only the address it took."""
-        target = self._plan.strategy["client"]["target"]
+        target = self._plan.strategy.client.target
         if target in ("lookaside", "xds", "mesh"):  # the name is the control plane's; the channel knows the servers'
             return []
         if target == "endpoints":

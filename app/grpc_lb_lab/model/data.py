@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
+
+
+class InWords:
+    """A dataclass that is written down in the words that it was read from, not field by field."""
+
+    words: dict[str, Any]
+
+    @classmethod
+    def parse(cls, words: dict[str, Any]) -> Self:
+        """Read the words. Raises ``ValueError``."""
+        raise NotImplementedError
 
 
 def to_dict(value: Any) -> Any:
     """Turn dataclasses into plain JSON data."""
-    return dataclasses.asdict(value)
+    if isinstance(value, InWords):
+        return value.words
+    if dataclasses.is_dataclass(value):
+        return {item.name: to_dict(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: to_dict(entry) for key, entry in value.items()}
+    return [to_dict(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def from_dict[T](cls: type[T], data: dict[str, Any]) -> T:
@@ -38,6 +55,8 @@ def _convert(hint: Any, value: Any) -> Any:
 
     if value is None:
         return None
+    if isinstance(hint, type) and issubclass(hint, InWords):
+        return hint.parse(value)
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return from_dict(typing.cast("type", hint), value)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

@@ -121,12 +121,11 @@ def parse(text: str) -> Line | None:
 
 def run_line(plan: Plan, cluster: str, at: float) -> RunLine:
     """The line that starts the feed of ``plan`` on ``cluster`` (``local``, ``kind`` or ``existing``)."""
-    described = plan.strategy.get("strategy", {})
     return RunLine(
         at=at,
         run=plan.run,
-        strategy=str(described.get("name", "")),
-        title=str(described.get("title", "")),
+        strategy=plan.strategy.name,
+        title=plan.strategy.title,
         scenario=plan.scenario,
         cluster=cluster,
         clients=plan.load.clients,

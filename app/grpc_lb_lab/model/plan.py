@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from grpc_lb_lab.model.scenario import ScenarioPlan
+from grpc_lb_lab.model.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Load:
 class Plan:
     """All that a client needs to know. The same JSON in a ConfigMap and in a local file.
 
-    ``strategy`` is the parsed strategy file. ``targets`` maps the words of ``client.target`` to addresses, for example
+    ``strategy`` is what the strategy file says, as settings have settled it. ``targets`` maps the words of
+    ``client.target`` to addresses, for example
     ``{"service": "echo:50051", "sidecar": "127.0.0.1:15001", "sidecar_admin": "127.0.0.1:9901"}``; an empty
     ``headless`` means that not the clients ask the servers what they counted, but whoever started them. ``dns`` is
     ``HOST:PORT`` of the DNS server that gRPC shall ask, or empty for the machine's own. ``course`` is None in the
@@ -38,7 +39,7 @@ class Plan:
 
     run: str
     scenario: str
-    strategy: dict[str, Any]
+    strategy: Strategy
     load: Load
     targets: dict[str, str]
     dns: str = ""

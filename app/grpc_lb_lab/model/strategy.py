@@ -11,7 +11,9 @@ import re
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
+
+from grpc_lb_lab.model.data import InWords
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ class ShownWith:
 class Gateway:
     """A proxy at the edge: its program, and its file below ``files/gateway``."""
 
-    proxy: str
-    config: str
+    proxy: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Envoy:
 class Mesh:
     """Istio: what it injects (``sidecar``, ``grpc-agent``) and what it is told. ``pitfall``: a mistake to be shown."""
 
-    proxy: str
+    proxy: str = ""
     mtls: str = ""
     destination_rule: dict[str, Any] = field(default_factory=dict)
     pitfalls: list[str] = field(default_factory=list)
@@ -139,13 +141,49 @@ class Drain:
 
 
 @dataclass(frozen=True)
-class Strategy:
+class Proxies:
+    """The proxies on the way of the calls, each by its program: envoy, nginx, haproxy, istio; empty for none."""
+
+    client: str = ""
+    gateway: str = ""
+    server: str = ""
+
+    @property
+    def balance(self) -> bool:
+        """Whether a proxy chooses the replica: each call then takes any of its connections."""
+        return bool(self.client or self.gateway)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Which parts a strategy needs that cost something to start; the words are those of the strategy file."""
+
+    service: bool
+    sidecar: bool
+    server_proxy: str = ""
+    gateway: str = ""
+    forward: bool = False
+    control_plane: str = ""
+
+    @property
+    def envoy(self) -> bool:
+        """Whether anything needs the Envoy program."""
+        return self.service or self.sidecar or bool(self.server_proxy) or self.gateway == "envoy"
+
+
+Discovery = Literal["service", "port-forward", "proxy", "dns", "pick_first", "pool", "endpoints", "lookaside", "xds"]
+"""Who hears of replicas, and how: what chooses once a connection, a proxy, or a client with its channel."""
+
+
+@dataclass(frozen=True)
+class Strategy(InWords):
     """One way to balance.
 
     ``expect``: scenario to what is expected of it, a class for ``steady`` and a map for the others. ``refuse``:
     scenario to the reason why it makes no sense. ``precision``: ``exact`` (a policy that counts) or ``chance`` (one
     that draws). ``hops``: what each call passes between client and server. ``replicas``: a number that the strategy
     insists on, 0 for none. ``control_plane``: a server of the lab that tells of addresses, empty for none.
+    ``weights``: of the replicas, None where they are alike.
     """
 
     name: str = ""
@@ -168,17 +206,61 @@ class Strategy:
     envoy: Envoy = field(default_factory=Envoy)
     mesh: Mesh | None = None
     drain: Drain = field(default_factory=Drain)
+    weights: list[float] | None = None
     words: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The file itself, for whoever writes it down again."""
 
     @classmethod
     def parse(cls, words: dict[str, Any]) -> Strategy:
-        """Read what a strategy file says. Raises ``ValueError`` for a section that is no map."""
+        """Read what a strategy file says. Raises ``ValueError`` for words or a section that are no map."""
+        if not isinstance(words, dict):
+            raise ValueError("the strategy is no map")
         described = _section(words, "strategy")
         parts = {name: _section(words, name) for name in ("client", "server", "load", "envoy", "drain")}
         optional = {name: _section(words, name) or None for name in ("gateway", "mesh")}
         data = {**described, **parts, **optional, "controlPlane": words.get("controlPlane") or ""}
         return dataclasses.replace(_read(cls, data), words=words)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the policy counts and so must be even to a call; other policies draw."""
+        return self.precision == "exact"
+
+    @property
+    def proxies(self) -> Proxies:
+        """The proxies that the calls pass."""
+        beside_client = "envoy" if self.envoy.client or self.client.target == "sidecar" else ""
+        return Proxies(
+            client="istio" if "istio-client" in self.hops else beside_client,
+            gateway=self.gateway.proxy if self.gateway else "",
+            server="envoy" if self.envoy.server else "istio" if "istio-server" in self.hops else "",
+        )
+
+    @property
+    def programs(self) -> set[str]:
+        """The programs whose versions matter: those of its proxies, and Istio."""
+        return {*dataclasses.astuple(self.proxies), "istio" if self.mesh else ""} - {""}
+
+    @property
+    def needs(self) -> Needs:
+        """The parts that must run."""
+        return Needs(
+            service=self.client.target == "service",
+            sidecar=bool(self.envoy.client),
+            server_proxy=self.envoy.server,
+            gateway=self.proxies.gateway,
+            forward=self.client.target == "port-forward",
+            control_plane=self.control_plane,
+        )
+
+    @property
+    def discovery(self) -> Discovery:
+        """Who hears of replicas that come and go."""
+        if self.hops:
+            return cast("Discovery", self.hops[0]) if self.hops[0] in ("service", "port-forward") else "proxy"
+        if self.client.channel in ("lookaside", "xds", "pool", "pick_first"):
+            return cast("Discovery", self.client.channel)
+        return "endpoints" if self.client.target == "endpoints" else "dns"
 
 
 def _section(words: dict[str, Any], name: str) -> dict[str, Any]:

@@ -36,14 +36,9 @@ NO_LIMIT = 2**32 - 1
 WHOLE = proxies.WHOLE | {"ssl.handshake"}
 
 
-def has_sidecar(plan: Plan) -> bool:
-    """Whether the strategy puts a sidecar beside this client."""
-    return HOP in plan.strategy.get("strategy", {}).get("hops", [])
-
-
 def cluster_of(plan: Plan) -> str:
     """The sidecar's name for where the calls go, such as ``outbound|50051||echo.lab.svc.cluster.local``."""
-    name, _, port = plan.targets[plan.strategy["client"]["target"]].rpartition(":")
+    name, _, port = plan.targets[plan.strategy.client.target].rpartition(":")
     domain = plan.targets["mesh"].rpartition(":")[0].partition(".")[2]
     return f"outbound|{port}||{name}.{domain}"
 

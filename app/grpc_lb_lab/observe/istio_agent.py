@@ -25,7 +25,7 @@ PROCESSES = Path("/proc")
 
 def end(plan: Plan, address: str = ADDRESS) -> None:
     """End the agent if the strategy has one. It is left to the Job's deadline when nothing helps, and that is told."""
-    if plan.strategy.get("mesh", {}).get("proxy") != "grpc-agent":
+    if not plan.strategy.mesh or plan.strategy.mesh.proxy != "grpc-agent":
         return
     try:
         ask(address, "quitquitquit", data=b"")

@@ -66,9 +66,9 @@ def compare(first: Readings, last: Readings) -> tuple[list[ProxyStats], list[str
 
 async def _proxies(plan: Plan) -> tuple[list[Proxy], list[str]]:
     found, notes = [], []
-    gateway, admin = plan.strategy.get("gateway"), plan.targets.get("gateway_admin", "")
+    gateway, admin = plan.strategy.proxies.gateway, plan.targets.get("gateway_admin", "")
     if gateway and admin:
-        found.append(Proxy("gateway", str(gateway["proxy"]), admin))
+        found.append(Proxy("gateway", gateway, admin))
     elif gateway:
         notes.append("the gateway's counters are missing: the plan names no admin interface of it")
     beside = _beside_servers(plan)
@@ -85,11 +85,11 @@ async def _proxies(plan: Plan) -> tuple[list[Proxy], list[str]]:
 
 def _beside_servers(plan: Plan) -> tuple[str, str, int] | None:
     """Hop, kind and port of the proxies beside the servers, where the strategy has any on the calls' way."""
-    if (plan.strategy.get("envoy") or {}).get("server"):
-        return "envoy-server", "envoy", SERVER_ADMIN_PORT
-    if "istio-server" in plan.strategy.get("strategy", {}).get("hops", []):
-        return "istio-server", "istio", ISTIO_AGENT_PORT
-    return None
+    found = {
+        "envoy": ("envoy-server", "envoy", SERVER_ADMIN_PORT),
+        "istio": ("istio-server", "istio", ISTIO_AGENT_PORT),
+    }
+    return found.get(plan.strategy.proxies.server)
 
 
 def _read(proxy: Proxy) -> dict[str, int] | str:

@@ -56,7 +56,6 @@ class Settings:
 
     strategy: dict[str, Any]
     strategy_name: str
-    strategy_file: str
     scenario: str
     cluster: str
     cluster_reason: str
@@ -140,7 +139,6 @@ def validate(
     settings = Settings(
         strategy=settled or {},
         strategy_name=strategy["strategy"]["name"] if strategy else "",
-        strategy_file=str(catalogue.path(strategy["strategy"]["name"])) if strategy else "",
         scenario=name if isinstance(name, str) else "",
         cluster=cluster,
         cluster_reason=reason,

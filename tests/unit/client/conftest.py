@@ -14,6 +14,7 @@ from grpc_lb_lab.load.load import Stop
 from grpc_lb_lab.load.run import Client
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.servers.config import EchoConfig
 from grpc_lb_lab.servers.echo import EchoServer, start
 from grpc_lb_lab.servers.service import EchoService
@@ -101,11 +102,11 @@ def make_plan(
     targets: dict[str, str] | None = None,
     **load: Any,
 ) -> Plan:
-    strategy = {"strategy": {"name": "test"}, "client": {"channel": channel, "target": target, **(client or {})}}
+    words = {"strategy": {"name": "test"}, "client": {"channel": channel, "target": target, **(client or {})}}
     return Plan(
         run="run-1",
         scenario="steady",
-        strategy=strategy,
+        strategy=Strategy.parse(words),
         load=Load(**{"requests": 20, "replicas": 1, **load}),
         targets=targets or {"headless": address, target: address},
         dns=dns,

@@ -13,6 +13,7 @@ import pytest
 from grpc_lb_lab.load.channels import control_planes, modes
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.observe import edge_counters, istio, istio_agent, shared_proxies
 
 CLUSTER = "outbound|50051||echo.lab.svc.cluster.local"
@@ -48,14 +49,14 @@ def address(admin) -> str:
     return f"127.0.0.1:{admin.server_port}"
 
 
-def plan(hops=("istio-client", "istio-server"), target="service", proxy="sidecar") -> Plan:
+def plan(hops=("istio-client", "istio-server"), target="service", proxy="sidecar", channel="pick_first") -> Plan:
     strategy = {
         "strategy": {"hops": list(hops)},
-        "client": {"channel": "pick_first", "target": target},
+        "client": {"channel": channel, "target": target},
         "mesh": {"proxy": proxy},
     }
     targets = {"service": "echo:50051", "headless": "echo-headless:50051", "mesh": "echo.lab.svc.cluster.local:50051"}
-    return Plan("r1", "steady", strategy, Load(), targets)
+    return Plan("r1", "steady", Strategy.parse(strategy), Load(), targets)
 
 
 def test_the_sidecars_name_for_the_target():
@@ -191,8 +192,7 @@ def test_the_signal_goes_to_that_program_only(tmp_path):
 
 def test_a_mesh_without_an_agent_is_told(monkeypatch):
     monkeypatch.delenv(control_planes.BOOTSTRAP_FILE, raising=False)
-    asked = plan(hops=[], target="mesh", proxy="grpc-agent")
-    asked.strategy["client"]["channel"] = "xds"
+    asked = plan(hops=[], target="mesh", proxy="grpc-agent", channel="xds")
 
     async def start() -> None:
         await modes.mode_of(asked)(asked, 0).start()

@@ -60,8 +60,7 @@ def test_pick_first_over_a_name_takes_one_and_names_all(replicas, name_server, p
 
 def test_servers_are_not_asked_when_whoever_started_the_client_does(replicas, plan, run):
     (server,) = replicas(1)
-    wish = plan("")
-    wish.strategy["client"]["target"] = "service"
+    wish = plan("", target="service")
     there = {"service": address(server)}
     asked = run(replace(wish, targets={**there, "headless": ""}))
     assert (asked.servers, asked.notes) == ([], [])

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from grpc_lb_lab.load import start_barrier
 from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.observe import edge_counters, proxies, shared_proxies
 
 NGINX = "Active connections: 1 \nserver accepts handled requests\n 7 7 1021 \nReading: 0 Writing: 1 Waiting: 0 \n"
@@ -96,7 +97,7 @@ def test_several_clusters_are_added_up_and_kept_apart():
 def gateway_plan(admin_address: str) -> Plan:
     strategy = {"client": {}, "gateway": {"proxy": "nginx", "config": "gateway-nginx.conf"}}
     targets = {"gateway_admin": admin_address} if admin_address else {}
-    return Plan("r", "steady", strategy, Load(), targets)
+    return Plan("r", "steady", Strategy.parse(strategy), Load(), targets)
 
 
 def test_two_readings_make_a_proxy(admin):
@@ -118,7 +119,7 @@ def test_a_gateway_that_does_not_answer_is_a_note():
 
 
 def test_a_plan_without_shared_proxies_asks_nobody():
-    plan = Plan("r", "steady", {"client": {}}, Load(), {})
+    plan = Plan("r", "steady", Strategy(), Load(), {})
     assert asyncio.run(shared_proxies.read_all(plan)) == ({}, [])
 
 

@@ -11,6 +11,7 @@ from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.plan import Load, Plan
 from grpc_lb_lab.model.scenario import PlannedEvent, ScenarioPlan
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.run.client_reports import ClientReports
 from grpc_lb_lab.run.feed import LiveFeed
 from grpc_lb_lab.run.runner import LoadRunner
@@ -111,7 +112,7 @@ def play(
     cancel: str = "",
 ) -> tuple[list[str], str]:
     """Run a load on paper; returns its steps, and the error that it ended with or ``well``."""
-    plan = Plan("r1", "grow" if course else "steady", {"client": {}}, Load(), {}, course=course)
+    plan = Plan("r1", "grow" if course else "steady", Strategy(), Load(), {}, course=course)
 
     async def scenario() -> tuple[list[str], str]:
         feed = LiveFeed(folder / live_feed.FILE)

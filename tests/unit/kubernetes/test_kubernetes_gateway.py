@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.places.kubernetes import gateway
 from grpc_lb_lab.places.kubernetes.cluster.programs import Done
 from grpc_lb_lab.places.kubernetes.place import used
@@ -147,4 +148,4 @@ def test_a_closed_port_is_told_in_grpcs_words() -> None:
     ],
 )
 def test_the_report_names_the_proxies_that_are_used(strategy: dict[str, Any], names: dict[str, str]) -> None:
-    assert used({"envoy": "e:1", "nginx": "n:1", "haproxy": ""}, strategy) == names
+    assert used({"envoy": "e:1", "nginx": "n:1", "haproxy": ""}, Strategy.parse(strategy)) == names

@@ -12,6 +12,7 @@ from grpc_lb_lab.model import client_log
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Replica
 from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.places.kubernetes import job, pods, problems, rollout
 from grpc_lb_lab.places.kubernetes.cluster.programs import Done, Kubectl
 from grpc_lb_lab.places.kubernetes.place import with_newcomers
@@ -214,7 +215,7 @@ def test_pods_that_a_quota_forbids_are_named_though_no_pod_has_a_problem(monkeyp
 
 
 def client_pods(folder: Path, clients: int, kubectl: Any) -> job.ClientPods:
-    plan = Plan("r", "steady", {"client": {"target": "headless"}}, Load(clients=clients), {})
+    plan = Plan("r", "steady", Strategy.parse({"client": {"target": "headless"}}), Load(clients=clients), {})
     return job.ClientPods(kubectl, plan, folder / "results", folder / "logs", lambda _: None, 30)
 
 

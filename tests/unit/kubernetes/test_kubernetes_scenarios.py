@@ -14,6 +14,7 @@ from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.inventory import Event
 from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.pb.echo.v1 import echo_pb2
 from grpc_lb_lab.places.kubernetes import faults, injector, job, place, problems
 from grpc_lb_lab.places.kubernetes.clocks import Clocks
@@ -335,7 +336,7 @@ def test_events_have_the_clients_time(ahead: float, shift: float, words: str) ->
 def test_lines_that_waited_in_the_log_make_no_event_late(tmp_path: Path, program: Callable[[str, str], None]) -> None:
     program("kubectl", """echo '{"items": []}'""")
     files = place.Files(*(tmp_path / name for name in ("plan", "results", "inventory", "logs", "live")))
-    plan = Plan("r1", "kill", {"client": {"target": "headless"}}, Load(), {})
+    plan = Plan("r1", "kill", Strategy.parse({"client": {"target": "headless"}}), Load(), {})
 
     def line(written_at: float, done: int) -> str:
         told = live_feed.ClientLine(at=written_at, i=0, start=began_at, done=done, ok=done, failed=0)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from grpc_lb_lab.model.errors import LabError, UsageError
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.places.local import programs
 from grpc_lb_lab.places.local.addresses import Block
-from grpc_lb_lab.places.local.desired_state import make_wish, merge, needs, read_strategy, refuse_what_cannot_run
+from grpc_lb_lab.places.local.desired_state import make_wish, merge, read_strategy, refuse_what_cannot_run
 from grpc_lb_lab.places.local.supervisor import edge, envoy
 from grpc_lb_lab.places.local.supervisor.control_planes import endpoints
 from grpc_lb_lab.places.local.supervisor.dns_records import Zone
@@ -25,7 +26,7 @@ READY = ("127.77.1.1", "127.77.1.2")
 OLD, NEW = programs.Program("/nginx", "1.22.1"), programs.Program("/nginx", "1.29.0")
 
 
-def strategy(name: str) -> dict[str, Any]:
+def strategy(name: str) -> Strategy:
     return read_strategy(STRATEGIES / f"{name}.yaml")
 
 
@@ -46,10 +47,11 @@ def test_nginx_gets_addresses_where_it_cannot_follow_a_name(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["gateway", "gateway-nginx", "gateway-haproxy"])
 def test_every_gateway_writes_its_hop_and_speaks_http2(tmp_path: Path, name: str) -> None:
-    section = strategy(name)["gateway"]
-    text = filled(section["proxy"], section["config"], NEW, tmp_path)
+    section = strategy(name).gateway
+    assert section is not None
+    text = filled(section.proxy, section.config, NEW, tmp_path)
     assert {"envoy": "via: gateway", "nginx": "via gateway;", "haproxy": "add-header via gateway"}[
-        section["proxy"]
+        section.proxy
     ] in text
     assert "${" not in text
     assert "127.77.0.20:8080" in text or "127.77.0.20, port_value: 8080" in text
@@ -146,12 +148,12 @@ def test_a_missing_program_names_its_package(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_needs_of_the_strategies_with_a_world_of_their_own() -> None:
-    assert needs(strategy("gateway-nginx")).gateway == "nginx"
-    assert not needs(strategy("gateway-nginx")).envoy
-    assert needs(strategy("gateway")).envoy
-    assert needs(strategy("envoy-both")).server_proxy == "server-sidecar.yaml"
-    assert needs(strategy("port-forward")).forward
-    assert needs(strategy("xds")).control_plane == "xds"
+    assert strategy("gateway-nginx").needs.gateway == "nginx"
+    assert not strategy("gateway-nginx").needs.envoy
+    assert strategy("gateway").needs.envoy
+    assert strategy("envoy-both").needs.server_proxy == "server-sidecar.yaml"
+    assert strategy("port-forward").needs.forward
+    assert strategy("xds").needs.control_plane == "xds"
 
 
 def test_control_planes_stay_and_server_proxies_do_not() -> None:
@@ -175,14 +177,14 @@ def test_control_planes_stay_and_server_proxies_do_not() -> None:
 )
 def test_what_cannot_run_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError) as refused:
-        refuse_what_cannot_run({"client": {"target": "headless"}, **changes})
+        refuse_what_cannot_run(Strategy.parse({"client": {"target": "headless"}, **changes}))
     assert words in str(refused.value)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in STRATEGIES.glob("*.yaml")))
 def test_every_strategy_for_local_is_accepted(name: str) -> None:
     found = strategy(name)
-    if "local" in found["strategy"].get("clusters", ["local"]):
+    if "local" in found.clusters:
         refuse_what_cannot_run(found)
     else:
         with pytest.raises(UsageError):

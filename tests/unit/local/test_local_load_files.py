@@ -9,6 +9,7 @@ import pytest
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import ArtifactError, UsageError
 from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.places.local.addresses import Block
 from grpc_lb_lab.places.local.load.load_files import LoadFolder, client_plan, read_plan
 from grpc_lb_lab.places.local.supervisor import scrape_targets
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-PLAN = Plan(run="r1", scenario="steady", strategy={"client": {}}, load=Load(), targets={"service": "elsewhere:1"})
+PLAN = Plan(
+    run="r1",
+    scenario="steady",
+    strategy=Strategy.parse({"client": {}}),
+    load=Load(),
+    targets={"service": "elsewhere:1"},
+)
 
 
 def test_each_client_gets_the_proxy_beside_it_and_the_labs_dns() -> None:

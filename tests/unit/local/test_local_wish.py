@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from grpc_lb_lab.model.errors import UsageError
-from grpc_lb_lab.places.local.desired_state import DesiredState, Needs, make_wish, merge, needs, read_strategy
+from grpc_lb_lab.model.strategy import Needs, Strategy
+from grpc_lb_lab.places.local.desired_state import DesiredState, make_wish, merge, read_strategy, settled_strategy
 
 STRATEGIES = Path(__file__).parents[3] / "strategies"
 
@@ -27,7 +29,7 @@ def strategy(name: str) -> dict[str, Any]:
     ],
 )
 def test_envoy_is_needed_where_a_proxy_is(name: str, needed: Needs) -> None:
-    assert needs(strategy(name)) == needed
+    assert strategy(name).needs == needed
     assert needed.envoy == (name not in ("baseline", "headless"))
 
 
@@ -50,7 +52,7 @@ def test_every_server_option_is_one_the_server_knows() -> None:
         "drainS": 6,
         "graceS": 0,
     }
-    wish = make_wish({"client": {}, "server": section}, 1)
+    wish = make_wish(Strategy.parse({"client": {}, "server": section}), 1)
     assert len(wish.server) == 7
     config = EchoConfig(listen="127.0.0.1:0", **wish.server)
     assert (config.max_connection_age_grace_ms, config.work_ms, config.drain_delay_s, config.grace_s) == (2, 5, 6, 0)
@@ -78,12 +80,22 @@ def test_a_service_that_runs_stays_without_counting_as_change() -> None:
         ("a: [", "cannot be read: line 2"),
         ("- a\n", "has no section `client`"),
         ("client: 7\n", "has no section `client`"),
+        ("client: {}\nserver: 7\n", ": section 'server' of the strategy is no map"),
     ],
 )
 def test_a_file_that_is_no_strategy_is_named(tmp_path: Path, content: str, words: str) -> None:
     path = tmp_path / "odd.yaml"
     path.write_text(content)
-    with pytest.raises(UsageError, match=rf"odd\.yaml {words}"):
+    with pytest.raises(UsageError, match=rf"odd\.yaml ?{words}"):
         read_strategy(path)
     with pytest.raises(UsageError, match=r"none\.yaml cannot be read"):
         read_strategy(tmp_path / "none.yaml")
+
+
+def test_the_settled_strategy_comes_from_who_settled_it() -> None:
+    found = strategy("headless-drain")
+    assert settled_strategy(json.dumps(found.words)) == found
+    with pytest.raises(UsageError, match="the settled strategy is no JSON"):
+        settled_strategy("{")
+    with pytest.raises(UsageError, match="the settled strategy has no section `client`"):
+        settled_strategy("[]")

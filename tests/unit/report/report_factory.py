@@ -17,6 +17,7 @@ from grpc_lb_lab.model.result import (
     ProxyStats,
     ServerStats,
 )
+from grpc_lb_lab.model.strategy import Strategy
 
 if TYPE_CHECKING:
     from grpc_lb_lab.judge.document import Report
@@ -51,11 +52,13 @@ def plan(
     return Plan(
         run="20261122T010203Z-test",
         scenario="steady",
-        strategy={
-            "strategy": words | (strategy or {}),
-            "client": {"channel": policy, "target": target},
-            "envoy": {"client": "sidecar.yaml", "lbPolicy": "ROUND_ROBIN"},
-        },
+        strategy=Strategy.parse(
+            {
+                "strategy": words | (strategy or {}),
+                "client": {"channel": policy, "target": target},
+                "envoy": {"client": "sidecar.yaml", "lbPolicy": "ROUND_ROBIN"},
+            }
+        ),
         load=Load(**load),
         targets={"service": "echo:50051", "headless": "echo-headless:50051", "port-forward": "127.0.0.1:40000"},
     )

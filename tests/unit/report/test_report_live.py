@@ -9,6 +9,7 @@ import pytest
 from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.plan import Load, Plan
 from grpc_lb_lab.model.scenario import Expectation, ScenarioPlan
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.run.feed import LiveFeed
 from grpc_lb_lab.views.live.state import LiveState
 from grpc_lb_lab.views.live.view import make_view
@@ -59,7 +60,7 @@ def test_a_newer_writer_may_add_keys() -> None:
 
 def test_a_run_line_tells_strategy_and_scenario() -> None:
     course = ScenarioPlan("scale-up", "Two more replicas", "", 4, [], Expectation("even"))
-    strategy = {"strategy": {"name": "envoy", "title": "Envoy beside the client"}}
+    strategy = Strategy(name="envoy", title="Envoy beside the client")
     plan = Plan("r2", "scale-up", strategy, Load(None, 30.0, 100.0, clients=4), {}, course=course)
     line = live_feed.run_line(plan, "kind", 5.0)
     assert (line.strategy, line.title, line.scenario) == ("envoy", "Envoy beside the client", "scale-up")

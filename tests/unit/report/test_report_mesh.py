@@ -9,6 +9,7 @@ import pytest
 import report_factory as made
 from grpc_lb_lab.judge.build import build_report
 from grpc_lb_lab.model.result import ClientResult, PathCount, ProxyStats
+from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.views.render.terminal import render_terminal
 
 HOPS = ("istio-client", "istio-server")
@@ -51,7 +52,7 @@ def report(*results: ClientResult, rule: Any = RULE, target: str = "service", ho
         requests=sum(result.requests for result in results),
     )  # fmt: skip
     mesh = {"proxy": "sidecar", "mtls": "PERMISSIVE", "destinationRule": rule}
-    asked = dataclasses.replace(asked, strategy={**asked.strategy, "mesh": mesh})
+    asked = dataclasses.replace(asked, strategy=Strategy.parse({**asked.strategy.words, "mesh": mesh}))
     return build_report(asked, made.inventory(), list(results))
 
 

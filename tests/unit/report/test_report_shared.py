@@ -12,9 +12,10 @@ from grpc_lb_lab.judge.path import prove_path
 from grpc_lb_lab.judge.reconciliation import reconcile
 from grpc_lb_lab.judge.shared_proxies import combine
 from grpc_lb_lab.model.result import ProxyStats
+from grpc_lb_lab.model.strategy import Strategy
 
 FULL = [[200] * 5]
-CHANCE = {"precision": "chance"}
+CHANCE = Strategy(precision="chance")
 
 
 def reading(first: int, last: int, hop: str = "gateway", address: str = "127.77.0.20:9901", **more) -> ProxyStats:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpc_lb_lab.judge import cause
-from grpc_lb_lab.judge.path import ADDRESS_HOPS
 from grpc_lb_lab.judge.text import count, listing, number, seconds
 
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from grpc_lb_lab.model.plan import Plan
     from grpc_lb_lab.model.scenario import ScenarioPlan
 
-DNS_MINIMUM = "dnsMinIntervalMs"
 DNS_MINIMUM_MS = 30_000
 """gRPC asks DNS again no sooner than so long after the last time, unless told otherwise."""
 
@@ -23,19 +21,6 @@ DNS_MINIMUM_MS = 30_000
 def explain(facts: Facts, plan: Plan, course: ScenarioPlan, figures: ScenarioReport) -> str:
     """What happened to the calls, and why."""
     return f"{_shares(facts, plan, course, figures)} {_errors(facts, plan, course, figures)}"
-
-
-def learner(plan: Plan) -> str:
-    """What tells the client of replicas: ``service``, ``proxy``, ``dns``, ``pick_first``, or the channel's own name."""
-    hops = list(plan.strategy.get("strategy", {}).get("hops", []))
-    client = plan.strategy.get("client", {})
-    if hops:
-        return str(hops[0]) if hops[0] in ADDRESS_HOPS else "proxy"
-    if client.get("channel") in ("lookaside", "xds", "pool"):
-        return str(client["channel"])
-    if client.get("channel") == "pick_first":
-        return "pick_first"
-    return "endpoints" if client.get("target") == "endpoints" else "dns"
 
 
 def _shares(facts: Facts, plan: Plan, course: ScenarioPlan, figures: ScenarioReport) -> str:
@@ -83,7 +68,7 @@ def _who_idles(idle: list[ReplicaClocks], figures: ScenarioReport) -> str:
 
 def _why_idle(plan: Plan, figures: ScenarioReport) -> str:
     closed, opened = figures.connections.closed or 0, figures.connections.opened or 0
-    how = learner(plan)
+    how = plan.strategy.discovery
     if how == "service":
         if not opened:
             return "the Service picks a replica when a connection opens, and the client opened none"
@@ -114,12 +99,11 @@ def _new_ones(opened: int) -> str:
 
 
 def _dns_minimum(plan: Plan) -> str:
-    client = plan.strategy.get("client", {})
-    return seconds(float(client.get(DNS_MINIMUM, DNS_MINIMUM_MS)) / 1000)
+    return seconds((plan.strategy.client.dns_min_interval_ms or DNS_MINIMUM_MS) / 1000)
 
 
 def _proxy(plan: Plan) -> str:
-    return str(plan.strategy["strategy"]["hops"][0])
+    return plan.strategy.hops[0]
 
 
 def _why_never(facts: Facts, plan: Plan, course: ScenarioPlan, figures: ScenarioReport) -> str:
@@ -157,7 +141,7 @@ def _pinned(plan: Plan) -> str:
         "pick_first": "pick_first keeps one connection for every call",
         "port-forward": "a port-forward leads to one pod",
     }
-    return reasons.get(learner(plan), "one connection carried every call")
+    return reasons.get(plan.strategy.discovery, "one connection carried every call")
 
 
 def _how(plan: Plan, figures: ScenarioReport) -> str:
@@ -174,9 +158,9 @@ def _how(plan: Plan, figures: ScenarioReport) -> str:
         "endpoints": "when the list of endpoints told the client",
         "lookaside": "when the balancer told the client",
         "xds": "when the control plane told the client",
-        "proxy": f"when {_proxy(plan)} had learned of it" if learner(plan) == "proxy" else "",
+        "proxy": f"when {_proxy(plan)} had learned of it" if plan.strategy.discovery == "proxy" else "",
         "service": "when a new connection was dealt to it",
-    }.get(learner(plan), "")
+    }.get(plan.strategy.discovery, "")
     return f"{ready} {idle}{', ' if told else ''}{told}"
 
 
@@ -197,7 +181,7 @@ def _why_failed(facts: Facts, plan: Plan, course: ScenarioPlan, figures: Scenari
     if errors.in_flight == errors.failed:
         return f": {'it was' if errors.failed == 1 else 'all were'} under way when a replica left"
     silent = _silent_s(facts, figures)
-    if silent >= 1.0 and silent >= errors.window_s / 2 and learner(plan) == "dns":
+    if silent >= 1.0 and silent >= errors.window_s / 2 and plan.strategy.discovery == "dns":
         return (
             f": for {seconds(silent)} no address that the client knew answered, and it asks DNS again at most once in "
             f"{_dns_minimum(plan)}"
@@ -205,7 +189,7 @@ def _why_failed(facts: Facts, plan: Plan, course: ScenarioPlan, figures: Scenari
     if silent >= 1.0 and silent >= errors.window_s / 2:
         return f": for {seconds(silent)} no call was answered"
     left = _last_left_s(figures)
-    if learner(plan) == "proxy" and left is not None and (errors.last_s or 0.0) - left > 1.0:
+    if plan.strategy.discovery == "proxy" and left is not None and (errors.last_s or 0.0) - left > 1.0:
         return f": {_proxy(plan)} went on sending calls to replicas that had left, the last of them at {seconds(left)}"
     if errors.in_flight:
         return (

@@ -11,6 +11,7 @@ from grpc_lb_lab.judge.scenario.presence import changes
 if TYPE_CHECKING:
     from grpc_lb_lab.judge.facts import Facts, OverTime
     from grpc_lb_lab.judge.scenario.presence import Presence
+    from grpc_lb_lab.model.strategy import Strategy
 
 LONGEST_S = 8.0
 """The end is the last third of a run, at most so long, and begins after the last change of the ready replicas."""
@@ -34,22 +35,21 @@ def measure_tail(facts: Facts, present: list[Presence]) -> Tail:
     return Tail(round(buckets[0].t_s if buckets else begin, 3), calls)
 
 
-def tail_sample(facts: Facts, present: list[Presence], tail: Tail, strategy: dict[str, object]) -> Sample:
+def tail_sample(facts: Facts, present: list[Presence], tail: Tail, strategy: Strategy) -> Sample:
     """What the classes look at. Counts are cut by the clock, so ±1 has no meaning: evenness is judged by chance.
 
     The answers of each channel over time are known where a client has one channel. Of a client with several the whole
     run's are taken, without replicas that have left: a channel that never moved shows the same either way.
     """
     uids = [one.uid for one in present if one.label in tail.calls]
-    weights = strategy.get("weights")
     return Sample(
         uids=uids,
         counts=list(tail.calls.values()),
         channels=_channels(facts, uids, tail.from_s),
         keys={key: _settled(calls, uids) for key, calls in facts.keys.items()},
         exact=False,
-        weights=[float(weight) for weight in weights] if isinstance(weights, list) else None,
-        alone=strategy.get("replicas") == 1,
+        weights=strategy.weights,
+        alone=strategy.replicas == 1,
     )
 
 

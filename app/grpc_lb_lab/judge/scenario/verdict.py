@@ -42,7 +42,7 @@ def judge_scenario(
 ) -> tuple[Verdict, list[Check]]:
     """The verdict and what it was made from."""
     present = presence.presences(facts)
-    sample = tail_sample(facts, present, figures.tail, plan.strategy["strategy"])
+    sample = tail_sample(facts, present, figures.tail, plan.strategy)
     expected: DistributionClass | Literal[""] = course.expect.observed if course.expect else ""
     observed = classify(sample, expected)
     checks = compare(figures, course.expect, observed)

@@ -16,10 +16,11 @@ from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.observe import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from grpc_lb_lab.load.channels.channel import LabChannel
     from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.strategy import ClientKeepalive
 
     MakeChannel = Callable[[Plan, int], LabChannel]
 
@@ -41,22 +42,22 @@ def round_robin(plan: Plan, index: int) -> LabChannel:
 
 def pool(plan: Plan, index: int) -> LabChannel:
     """Connections of the client's own to each address, checked by itself: ``load/channels/pool.py``."""
-    settings = plan.strategy["client"].get("pool", {})
+    settings = plan.strategy.client.pool
     resolve = functools.partial(names.resolve, target_address(plan), plan.dns)
-    check_s = settings.get("checkIntervalMs", 10_000) / 1000
-    return PoolChannel(index, resolve, channel_options(plan), settings.get("connectionsPerAddress", 2), check_s)
+    check_s = settings.check_interval_ms / 1000
+    return PoolChannel(index, resolve, channel_options(plan), settings.connections_per_address, check_s)
 
 
 def lookaside(plan: Plan, index: int) -> LabChannel:
     """Follows the balancer's stream of addresses: ``load/channels/lookaside.py``."""
     options = [option for option in channel_options(plan) if option[0] != "grpc.service_config"]
     seed = plan.load.seed + index
-    return FollowingChannel(index, target_uri(plan), options, plan.strategy["client"].get("serviceConfig", {}), seed)
+    return FollowingChannel(index, target_uri(plan), options, plan.strategy.client.service_config, seed)
 
 
 def xds(plan: Plan, index: int) -> LabChannel:
     """gRPC's own xDS client, no proxy: ``load/channels/control_planes.py``."""
-    if plan.strategy["client"]["target"] == "mesh":
+    if plan.strategy.client.target == "mesh":
         return XdsChannel(index, "", plan.dns, channel_options(plan), name=target_address(plan))
     return XdsChannel(index, target_address(plan), plan.dns, channel_options(plan))
 
@@ -72,7 +73,7 @@ MODES: dict[str, MakeChannel] = {
 
 def mode_of(plan: Plan) -> MakeChannel:
     """The plan's mode. Raises ``LabError`` naming an unknown one."""
-    name = plan.strategy.get("client", {}).get("channel", "")
+    name = plan.strategy.client.channel
     if name not in MODES:
         raise LabError(f"client.channel must be one of {', '.join(MODES)}, not {name!r}")
     return MODES[name]
@@ -83,7 +84,7 @@ def target_address(plan: Plan) -> str:
 
     Raises ``LabError`` when the plan has no such target.
     """
-    word = plan.strategy.get("client", {}).get("target", "")
+    word = plan.strategy.client.target
     if word == "endpoints" and plan.targets.get(word) == "":
         raise LabError("the list of endpoints is empty: no replica was ready when the load began")
     if not plan.targets.get(word):
@@ -94,18 +95,18 @@ def target_address(plan: Plan) -> str:
 def target_uri(plan: Plan) -> str:
     """The gRPC target: names through DNS (the plan's server, else the machine's), the rest as plain addresses."""
     address = target_address(plan)
-    if plan.strategy["client"]["target"] in ("service", "headless", "lookaside"):
+    if plan.strategy.client.target in ("service", "headless", "lookaside"):
         return f"dns://{plan.dns}/{address}"
     return f"ipv4:{address}"
 
 
 def service_config(plan: Plan) -> dict[str, Any]:
     """The strategy's service config with the mode's policy in it; empty when the strategy says nothing."""
-    client = plan.strategy["client"]
-    policy = POLICIES.get(client["channel"])
-    if policy and "outlierDetection" in client:
-        policy = [{"outlier_detection_experimental": {**client["outlierDetection"], "childPolicy": policy}}]
-    return {**client.get("serviceConfig", {}), **({"loadBalancingConfig": policy} if policy else {})}
+    client = plan.strategy.client
+    policy = POLICIES.get(client.channel)
+    if policy and client.outlier_detection is not None:
+        policy = [{"outlier_detection_experimental": {**client.outlier_detection, "childPolicy": policy}}]
+    return {**client.service_config, **({"loadBalancingConfig": policy} if policy else {})}
 
 
 def channel_options(plan: Plan) -> list[tuple[str, int | str]]:
@@ -121,9 +122,9 @@ def channel_options(plan: Plan) -> list[tuple[str, int | str]]:
     config = service_config(plan)
     if config:
         options.append(("grpc.service_config", json.dumps(config, sort_keys=True)))
-    if "dnsMinIntervalMs" in plan.strategy["client"]:
-        options.append(("grpc.dns_min_time_between_resolutions_ms", plan.strategy["client"]["dnsMinIntervalMs"]))
-    return options + _keepalive(plan.strategy["client"].get("keepalive", {}))
+    if plan.strategy.client.dns_min_interval_ms is not None:
+        options.append(("grpc.dns_min_time_between_resolutions_ms", plan.strategy.client.dns_min_interval_ms))
+    return options + _keepalive(plan.strategy.client.keepalive)
 
 
 def open_channels(plan: Plan) -> list[LabChannel]:
@@ -131,15 +132,15 @@ def open_channels(plan: Plan) -> list[LabChannel]:
     return [mode_of(plan)(plan, index) for index in range(plan.load.connections)]
 
 
-def _keepalive(keepalive: Mapping[str, Any]) -> list[tuple[str, int | str]]:
+def _keepalive(keepalive: ClientKeepalive) -> list[tuple[str, int | str]]:
     options: list[tuple[str, int | str]] = []
-    if "timeMs" in keepalive:
-        options.append(("grpc.keepalive_time_ms", keepalive["timeMs"]))
-    if "timeoutMs" in keepalive:
-        options.append(("grpc.keepalive_timeout_ms", keepalive["timeoutMs"]))
+    if keepalive.time_ms is not None:
+        options.append(("grpc.keepalive_time_ms", keepalive.time_ms))
+    if keepalive.timeout_ms is not None:
+        options.append(("grpc.keepalive_timeout_ms", keepalive.timeout_ms))
         # chttp2 waits for this one, 60 s by default, whatever the keepalive timeout says (grpc/grpc#39239).
-        options.append(("grpc.http2.ping_timeout_ms", keepalive["timeoutMs"]))
-    if keepalive.get("permitWithoutCalls"):
+        options.append(("grpc.http2.ping_timeout_ms", keepalive.timeout_ms))
+    if keepalive.permit_without_calls:
         options.append(("grpc.keepalive_permit_without_calls", 1))
         options.append(("grpc.http2.max_pings_without_data", 0))
     return options

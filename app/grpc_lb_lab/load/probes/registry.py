@@ -40,7 +40,7 @@ async def run_probes(
 ) -> dict[str, dict[str, Any]]:
     """The figures of the plan's probes by name; ``problem`` instead of figures where one could not be made."""
     found: dict[str, dict[str, Any]] = {}
-    for name in plan.strategy["client"].get("probes", []):
+    for name in plan.strategy.client.probes:
         if stopped():
             break
         if name not in PROBES:

@@ -84,7 +84,7 @@ def way(kubectl: Kubectl, plan: Plan, servers: Sequence[pods.Pod]) -> Iterator[W
 
     Raises ``LabError`` when it cannot be reached from here, or does not know all replicas.
     """
-    where, proxy = plan.targets[NAME], str(plan.strategy[NAME]["proxy"])
+    where, proxy = plan.targets[NAME], plan.strategy.proxies.gateway
     uids = {str(pod["metadata"]["uid"]) for pod in servers}
     say(f"waiting for the gateway at {where} to see {len(uids)} replicas")
     with forward(kubectl, f"deployment/{NAME}", ADMIN_PORT) as admin:

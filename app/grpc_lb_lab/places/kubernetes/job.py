@@ -187,7 +187,7 @@ class ClientPods:
         words = ["logs", "--follow", "--prefix", f"--selector={SELECTOR}", "--container=client", "--tail=-1"]
         self._log = self._kubectl.start(*words, f"--max-log-requests={self._state.clients}")
         self._read(self._log, lambda line: ("line", line.rstrip("\n")), "logs-ended")
-        if self._plan.strategy.get("envoy", {}).get("client"):
+        if self._plan.strategy.proxies.client == "envoy":
             clients = list(self._state.known.values())
             self._envoy = asyncio.ensure_future(asyncio.to_thread(collect.envoy, self._kubectl, clients, self._logs))
 

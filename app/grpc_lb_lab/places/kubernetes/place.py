@@ -9,7 +9,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import LabError
@@ -29,6 +29,7 @@ from grpc_lb_lab.run.runner import LoadRunner
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.inventory import Inventory, Replica
+    from grpc_lb_lab.model.strategy import Strategy
     from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
     from grpc_lb_lab.run.injector import FaultInjector
     from grpc_lb_lab.run.place import Clients
@@ -108,7 +109,7 @@ class KubernetesPlace:
             asyncio.to_thread(inventory.take, self._kubectl, self.cluster, self._servers, self._images)
         )
         await asyncio.to_thread(self._watcher.start)
-        target = str(self._plan.strategy["client"]["target"])
+        target = self._plan.strategy.client.target
         if target in OUTSIDE:
             opening = OUTSIDE[target](self._kubectl, self._plan, self._servers)
             self._way = await asyncio.to_thread(self._opened.enter_context, opening)
@@ -166,7 +167,7 @@ class KubernetesPlace:
         """Watch no longer, and close the way in."""
         await asyncio.to_thread(self._watcher.close)
         await asyncio.to_thread(self._opened.close)
-        if "gateway" in self._plan.strategy:
+        if self._plan.strategy.gateway:
             await asyncio.to_thread(gateway.close, self._kubectl)
 
     def _see_line(self, text: str) -> None:
@@ -194,14 +195,10 @@ class KubernetesPlace:
 OUTSIDE = {"port-forward": outside.port_forward, "gateway": gateway.way}
 
 
-def used(images: dict[str, str], strategy: dict[str, Any]) -> dict[str, str]:
+def used(images: dict[str, str], strategy: Strategy) -> dict[str, str]:
     """Return the images of the proxies that a strategy has, under the programs' own names."""
     names = {"envoy": "Envoy", "nginx": "nginx", "haproxy": "HAProxy", "istio": "Istio"}
-    envoy = strategy.get("envoy", {})
-    kinds = {"envoy"} if envoy.get("client") or envoy.get("server") else set()
-    kinds |= {strategy["gateway"]["proxy"]} if "gateway" in strategy else set()
-    kinds |= {"istio"} if "mesh" in strategy else set()
-    return {names[kind]: images[kind] for kind in sorted(kinds) if images.get(kind)}
+    return {names[kind]: images[kind] for kind in sorted(strategy.programs) if images.get(kind)}
 
 
 def _servers(kubectl: Kubectl) -> list[pods.Pod]:

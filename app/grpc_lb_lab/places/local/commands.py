@@ -15,6 +15,7 @@ from grpc_lb_lab.places.local import forward
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from grpc_lb_lab.model.strategy import Strategy
     from grpc_lb_lab.places.local.state import StateFolder
 
 DEFAULT_STATE = ".lab/local"
@@ -35,7 +36,9 @@ def add_parsers(subparsers: Any) -> None:
     )
     commands = local.add_subparsers(dest="local_command", required=True, metavar="COMMAND")
     up = _add(commands, "up", "have a lab with this strategy's parts", _up)
-    up.add_argument("--strategy", type=Path, required=True, metavar="FILE", help="strategy file")
+    source = up.add_mutually_exclusive_group(required=True)
+    source.add_argument("--strategy", type=Path, metavar="FILE", help="strategy file")
+    source.add_argument("--settled", metavar="JSON", help="the strategy itself, as settings have settled it")
     up.add_argument("--replicas", type=_number, metavar="N", help="default 5; a strategy that insists on a number wins")
     up.add_argument("--root", type=Path, metavar="DIR", help="the lab's whole state folder, which is marked too")
     up.add_argument("--logs", type=Path, metavar="DIR", help="for the lab's logs when it does not come up")
@@ -80,19 +83,24 @@ def _up(arguments: argparse.Namespace) -> int:
 
     from grpc_lb_lab.own import state as own
     from grpc_lb_lab.places.local import preflight, session
-    from grpc_lb_lab.places.local.desired_state import make_wish, needs, read_strategy, refuse_what_cannot_run
+    from grpc_lb_lab.places.local.desired_state import (
+        make_wish,
+        read_strategy,
+        refuse_what_cannot_run,
+        settled_strategy,
+    )
     from grpc_lb_lab.places.local.state import StateFolder
     from grpc_lb_lab.places.local.supervisor import envoy
 
     preflight.check_platform()
     preflight.check_numbers(arguments.replicas, arguments.port)
-    strategy = read_strategy(arguments.strategy)
+    strategy = settled_strategy(arguments.settled) if arguments.settled else read_strategy(arguments.strategy)
     refuse_what_cannot_run(strategy)
     wish = make_wish(strategy, arguments.replicas, arguments.dns_order)
     state = StateFolder(arguments.state)
     state.refuse_foreign()
     running = _status_of(state)
-    program = asdict(envoy.find_program(running.get("envoy"))) if needs(strategy).envoy else None
+    program = asdict(envoy.find_program(running.get("envoy"))) if strategy.needs.envoy else None
     _gateway_program(strategy)
     preflight.check_files(wish.replicas)
     preflight.check_memory(wish.replicas - len(running["replicas"]))
@@ -128,7 +136,6 @@ def _load(arguments: argparse.Namespace) -> int:
 
     from grpc_lb_lab.places.local import session
     from grpc_lb_lab.places.local.abort import aborting
-    from grpc_lb_lab.places.local.desired_state import needs
     from grpc_lb_lab.places.local.fingerprint import fingerprint
     from grpc_lb_lab.places.local.load.load_files import read_plan
     from grpc_lb_lab.places.local.state import StateFolder
@@ -140,7 +147,7 @@ def _load(arguments: argparse.Namespace) -> int:
         raise LabError("the lab runs other code than this command: run `lb-lab local up` first")
     plan = arguments.plan.absolute()
     strategy = read_plan(plan).strategy
-    needed = needs(strategy)
+    needed = strategy.needs
     needs_envoy = needed.sidecar or needed.gateway == "envoy"
     program = asdict(envoy.find_program(hello["envoy"])) if needs_envoy else None
     request = {"op": "load", "plan": str(plan), "results": str(arguments.results.absolute()), "envoy": program}
@@ -155,14 +162,13 @@ def _load(arguments: argparse.Namespace) -> int:
     return _print(result)
 
 
-def _gateway_program(strategy: dict[str, Any]) -> dict[str, str] | None:
+def _gateway_program(strategy: Strategy) -> dict[str, str] | None:
     """Find nginx or HAProxy for the strategy's gateway. Raises ``LabError`` with the package to install."""
     from dataclasses import asdict
 
     from grpc_lb_lab.places.local import programs
-    from grpc_lb_lab.places.local.desired_state import needs
 
-    kind = needs(strategy).gateway
+    kind = strategy.proxies.gateway
     return asdict(programs.find(kind)) if kind in programs.PACKAGES else None
 
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.model.strategy import Strategy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SERVER_KEYS = {
-    ("maxConnectionAgeMs",): "max_connection_age_ms",
-    ("maxConnectionAgeGraceMs",): "max_connection_age_grace_ms",
-    ("workMs",): "work_ms",
-    ("drainS",): "drain_delay_s",
-    ("graceS",): "grace_s",
-    ("keepalive", "minIntervalMs"): "keepalive_min_interval_ms",
-    ("keepalive", "permitWithoutCalls"): "keepalive_permit_without_calls",
-}
-"""From the strategy file's ``server`` section to fields of ``servers.config.EchoConfig``."""
+    from grpc_lb_lab.model.strategy import Server
 
 
 @dataclass(frozen=True)
@@ -38,58 +31,40 @@ class DesiredState:
     control_planes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Needs:
-    """Which parts a strategy needs that cost something to start; the words are those of the strategy file."""
-
-    service: bool
-    sidecar: bool
-    server_proxy: str = ""
-    gateway: str = ""
-    forward: bool = False
-    control_plane: str = ""
-
-    @property
-    def envoy(self) -> bool:
-        """Whether anything needs the Envoy program."""
-        return self.service or self.sidecar or bool(self.server_proxy) or self.gateway == "envoy"
-
-
-def read_strategy(path: Path) -> dict[str, Any]:
-    """Read a strategy file. Raises ``UsageError`` when it is missing or no mapping."""
+def read_strategy(path: Path) -> Strategy:
+    """Read a strategy file. Raises ``UsageError`` when it is missing or no strategy."""
     from grpc_lb_lab import documents
 
     try:
-        strategy = documents.read(path)
+        return _parse(documents.read(path), f"strategy file {path}")
     except documents.DocumentError as error:
         raise UsageError(f"strategy file {path} cannot be read: {error}") from error
-    if not isinstance(strategy, dict) or not isinstance(strategy.get("client"), dict):
-        raise UsageError(f"strategy file {path} has no section `client`")
-    return strategy
 
 
-def needs(strategy: dict[str, Any]) -> Needs:
-    """Say which proxies and control planes the strategy needs."""
-    target = strategy["client"].get("target")
-    envoy = strategy.get("envoy") or {}
-    return Needs(
-        service=target == "service",
-        sidecar=bool(envoy.get("client")),
-        server_proxy=str(envoy.get("server") or ""),
-        gateway=str((strategy.get("gateway") or {}).get("proxy", "")),
-        forward=target == "port-forward",
-        control_plane=str(strategy.get("controlPlane") or ""),
-    )
+def settled_strategy(text: str) -> Strategy:
+    """Read the settled strategy of a run, as JSON. Raises ``UsageError`` when it is none."""
+    try:
+        return _parse(json.loads(text), "the settled strategy")
+    except ValueError as error:
+        raise UsageError(f"the settled strategy is no JSON: {error}") from error
 
 
-def refuse_what_cannot_run(strategy: dict[str, Any]) -> None:
+def _parse(words: Any, what: str) -> Strategy:
+    if not isinstance(words, dict) or not isinstance(words.get("client"), dict):
+        raise UsageError(f"{what} has no section `client`")
+    try:
+        return Strategy.parse(words)
+    except ValueError as error:
+        raise UsageError(f"{what}: {error}") from error
+
+
+def refuse_what_cannot_run(strategy: Strategy) -> None:
     """Raise ``UsageError`` for a strategy that names another world, or a target that no part of it provides."""
-    name = (strategy.get("strategy") or {}).get("name", "this strategy")
-    worlds = (strategy.get("strategy") or {}).get("clusters", ["local"])
-    if "local" not in worlds:
-        commands = " or ".join(f"-e lab_cluster={world}" for world in worlds)
+    name = strategy.name or "this strategy"
+    if "local" not in strategy.clusters:
+        commands = " or ".join(f"-e lab_cluster={world}" for world in strategy.clusters)
         raise UsageError(f"strategy {name} cannot run on local; it needs {commands}")
-    target, needed = strategy["client"].get("target"), needs(strategy)
+    target, needed = strategy.client.target, strategy.needs
     provided = {
         "service": True,
         "headless": True,
@@ -107,13 +82,13 @@ def refuse_what_cannot_run(strategy: dict[str, Any]) -> None:
         raise UsageError(f"strategy {name}: client.target={target} needs `{section}`, which the file does not have")
 
 
-def make_wish(strategy: dict[str, Any], replicas: int | None, dns_order: str = "shuffled") -> DesiredState:
+def make_wish(strategy: Strategy, replicas: int | None, dns_order: str = "shuffled") -> DesiredState:
     """Make the wish for a strategy. Its own ``replicas`` wins over ``replicas``, which defaults to 5."""
-    insisted, needed = (strategy.get("strategy") or {}).get("replicas"), needs(strategy)
+    needed = strategy.needs
     return DesiredState(
-        replicas=insisted or replicas or 5,
+        replicas=strategy.replicas or replicas or 5,
         service=needed.service,
-        server=_server_options(strategy.get("server") or {}),
+        server=_server_options(strategy.server),
         dns_order=dns_order,
         server_proxy=needed.server_proxy,
         control_planes=[needed.control_plane] if needed.control_plane else [],
@@ -130,12 +105,15 @@ def merge(running: DesiredState, wanted: DesiredState) -> DesiredState:
     return dataclasses.replace(wanted, service=wanted.service or running.service, control_planes=planes)
 
 
-def _server_options(section: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for path, name in _SERVER_KEYS.items():
-        value: Any = section
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None:
-            found[name] = value
-    return found
+def _server_options(server: Server) -> dict[str, Any]:
+    """Return keyword arguments of ``servers.config.EchoConfig``, without what the file says nothing of."""
+    options = {
+        "max_connection_age_ms": server.max_connection_age_ms,
+        "max_connection_age_grace_ms": server.max_connection_age_grace_ms,
+        "work_ms": server.work_ms,
+        "drain_delay_s": server.drain_s,
+        "grace_s": server.grace_s,
+        "keepalive_min_interval_ms": server.keepalive.min_interval_ms,
+        "keepalive_permit_without_calls": server.keepalive.permit_without_calls,
+    }
+    return {name: value for name, value in options.items() if value is not None}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.own.owner import Owner
-from grpc_lb_lab.places.local.desired_state import needs
 from grpc_lb_lab.places.local.load.load_files import LoadFolder, read_plan
 from grpc_lb_lab.places.local.load.place import LocalPlace, Parts
 from grpc_lb_lab.places.local.programs import Program
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grpc_lb_lab.model.plan import Plan
+    from grpc_lb_lab.model.strategy import Strategy
     from grpc_lb_lab.places.local.control import Request
 
 _OWNER_GONE = "whoever started it has gone"
@@ -130,12 +130,12 @@ class Loads:
         finally:
             gone.cancel()
 
-    def _check(self, strategy: dict[str, Any]) -> None:
+    def _check(self, strategy: Strategy) -> None:
         if not self._parts.replicas.ready:
             raise LabError("no replica is ready: run `lb-lab local up` first")
-        if needs(strategy).service and not self._parts.service.running:
+        needed = strategy.needs
+        if needed.service and not self._parts.service.running:
             raise LabError("this strategy needs the Service, which is not there: run `lb-lab local up` with it first")
-        needed = needs(strategy)
         if needed.control_plane and not self._parts.planes.running([needed.control_plane]):
             raise LabError(
                 f"this strategy needs the control plane {needed.control_plane}, which is not there: "

@@ -15,7 +15,6 @@ from grpc_lb_lab.model.plan import Plan
 from grpc_lb_lab.model.ports import ADMIN_PORT, SERVER_ADMIN_PORT, SIDECAR_PORT
 from grpc_lb_lab.own.owner import Owner
 from grpc_lb_lab.places.local.addresses import Block
-from grpc_lb_lab.places.local.desired_state import needs
 from grpc_lb_lab.places.local.load.clients import LocalClients
 from grpc_lb_lab.places.local.load.injector import LocalInjector
 from grpc_lb_lab.places.local.load.load_files import LoadFolder
@@ -83,7 +82,7 @@ class LocalPlace:
 
     def __post_init__(self) -> None:
         """Note who is there; nothing is started."""
-        self._needed = needs(self.plan.strategy)
+        self._needed = self.plan.strategy.needs
         self._present = [member for member in self.parts.replicas.everyone if member.wanted]
         self._clients = LocalClients(self)
 
@@ -102,8 +101,8 @@ class LocalPlace:
 
     async def injector(self) -> LocalInjector:
         """Return what orders events of the supervisor's own replicas."""
-        drain = self.plan.strategy.get("drain") or {}
-        return LocalInjector(self.parts.replicas, float(drain.get("preStopS", DRAIN_S)))
+        pre_stop_s = self.plan.strategy.drain.pre_stop_s
+        return LocalInjector(self.parts.replicas, DRAIN_S if pre_stop_s is None else float(pre_stop_s))
 
     def clients(self) -> LocalClients:
         """Return the clients, each a process of the spawner."""
@@ -183,12 +182,12 @@ class LocalPlace:
     async def _start_proxies(self) -> None:
         assert self.program is not None
         spawner, block = self.parts.spawner, self.parts.block
-        bootstrap = envoy.CHART_FILES / str(self.plan.strategy["envoy"]["client"])
-        policy = str(self.plan.strategy["envoy"].get("lbPolicy", "ROUND_ROBIN"))
+        bootstrap = envoy.CHART_FILES / self.plan.strategy.envoy.client
+        policy = self.plan.strategy.envoy.lb_policy or "ROUND_ROBIN"
         for index in range(self.plan.load.clients):
             address = block.sidecar(index)
             words = {"LB_POLICY": policy, "LISTEN_ADDRESS": address, "ADMIN_ADDRESS": address}
-            words["HASH_HEADER"] = str((self.plan.strategy["client"].get("keys") or {}).get("header", ""))
+            words["HASH_HEADER"] = self.plan.strategy.client.keys.header
             config = self.files.logs / f"envoy-client-{index}.yaml"
             write_atomically(config, envoy.fill(bootstrap, ECHO_PORT=self.parts.port, **words))
             line = envoy.command(self.program.path, config, envoy.resolver(block.dns))
@@ -219,7 +218,7 @@ class LocalPlace:
         spawner, ready = self.parts.spawner, self.parts.replicas.ready
         at = edge.Place(self.parts.block, self.parts.port, self.parts.state.load / "gateway", self.files.logs)
         if self.gateway_program is not None:
-            what = edge.WHAT[str(self.plan.strategy["gateway"]["proxy"])]
+            what = edge.WHAT[self.plan.strategy.proxies.gateway]
             self.gateway = edge.Gateway(self.plan.strategy, self.gateway_program, at)
             self.say(f"waiting for {what} to see {len(ready)} replicas")
             self.at_edge[what] = await self.gateway.start(spawner, ready)

@@ -9,7 +9,7 @@ import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.model.ports import ADMIN_PORT
@@ -23,6 +23,7 @@ from grpc_lb_lab.places.local.supervisor.service import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from grpc_lb_lab.model.strategy import Strategy
     from grpc_lb_lab.places.local.programs import Program
     from grpc_lb_lab.places.local.supervisor.processes import Process, Spawner
 
@@ -98,12 +99,13 @@ def command(kind: str, program: Program, config: Path, place: Place) -> list[str
 class Gateway:
     """One L7 proxy at the edge, for one load."""
 
-    def __init__(self, strategy: dict[str, Any], program: Program, place: Place) -> None:
+    def __init__(self, strategy: Strategy, program: Program, place: Place) -> None:
         """For a strategy file with a section ``gateway``. Nothing is started yet."""
         self.process: Process | None = None
-        self._kind = str(strategy["gateway"]["proxy"])
-        self._template = FILES / str(strategy["gateway"]["config"])
-        self._policy = str((strategy.get("envoy") or {}).get("lbPolicy", "ROUND_ROBIN"))
+        assert strategy.gateway is not None
+        self._kind = strategy.gateway.proxy
+        self._template = FILES / strategy.gateway.config
+        self._policy = strategy.envoy.lb_policy or "ROUND_ROBIN"
         self._program = program
         self._place = place
         self._told: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from grpc_lb_lab.model import client_log, live_feed
 from grpc_lb_lab.model.errors import LabError
 from grpc_lb_lab.places.kubernetes import collect, pods
-from grpc_lb_lab.places.kubernetes.cluster.programs import end
+from grpc_lb_lab.places.kubernetes.cluster.programs import end, watch_event
 from grpc_lb_lab.places.kubernetes.pods import Problem
 from grpc_lb_lab.places.kubernetes.problems import Patience, last_words
 
@@ -119,9 +119,8 @@ class ClientPods:
 
     async def start(self) -> None:
         """Watch the pods. A client that has no pod yet gets one while they are looked at."""
-        words = ("get", "pods", f"--selector={SELECTOR}", "--watch", "--output-watch-events", "--output=json")
-        self._watch = self._kubectl.start(*words)
-        self._read(self._watch, _pod_event, "watch-ended")
+        self._watch = self._kubectl.watch("pods", SELECTOR)
+        self._read(self._watch, watch_event, "watch-ended")
         self._began = time.monotonic()
         self._look_at = self._began + LOOK_AT_EVENTS_S
 
@@ -218,12 +217,6 @@ class ClientPods:
         missing = [str(index) for index in range(state.clients) if index not in state.results]
         if missing:
             raise LabError(f"no result came from client {', '.join(missing)}, though the pod ended well")
-
-
-def _pod_event(line: str) -> tuple[str, Any]:
-    """Read one of kubectl's watch events."""
-    event = json.loads(line)
-    return event["type"], event["object"]
 
 
 def _check(state: Following, patience: Patience, limit_s: float, elapsed_s: float) -> None:

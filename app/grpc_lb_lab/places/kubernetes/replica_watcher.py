@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model.inventory import Event, Replica
 from grpc_lb_lab.places.kubernetes import pods, rollout
-from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError, end
+from grpc_lb_lab.places.kubernetes.cluster.programs import ProgramError, end, watch_event
 
 if TYPE_CHECKING:
     import subprocess
@@ -161,9 +160,8 @@ class ReplicaWatcher:
     def _watch(self, what: str, selector: str, take: Callable[[str, dict[str, Any]], None]) -> None:
         """Read kubectl's watch events; an API server ends every watch after a while, so ask again."""
         while not self._closed.is_set():
-            words = ("get", what, f"--selector={selector}", "--watch", "--output-watch-events", "--output=json")
             try:
-                process = self._kubectl.start(*words)
+                process = self._kubectl.watch(what, selector)
             except (OSError, ProgramError):
                 return
             with self._lock:
@@ -172,8 +170,7 @@ class ReplicaWatcher:
             for line in process.stdout:
                 if self._closed.is_set():
                     break
-                event = json.loads(line)
-                take(event["type"], event["object"])
+                take(*watch_event(line))
             if not self._closed.wait(AGAIN_S):
                 end(process)
 

@@ -180,6 +180,19 @@ class Kubectl:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
 
+    def watch(self, what: str, selector: str) -> subprocess.Popen[str]:
+        """Start to watch objects, as ``start``: one line each time that one changes, which ``watch_event`` reads.
+
+        It begins with what is there. An API server ends every watch after a while.
+        """
+        return self.start("get", what, f"--selector={selector}", "--watch", "--output-watch-events", "--output=json")
+
+
+def watch_event(line: str) -> tuple[str, dict[str, Any]]:
+    """Return what happened, ``ADDED``, ``MODIFIED`` or ``DELETED``, and the object as it is now."""
+    event = json.loads(line)
+    return event["type"], event["object"]
+
 
 def _without_log_lines(text: str) -> str:
     """Drop kubectl's own log lines (``E1122 01:30:00.1 …``), which repeat the error five times over."""

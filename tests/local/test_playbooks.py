@@ -162,7 +162,7 @@ def place(tmp_path_factory):
         (["-e", '{"strategy": "env\\u001b[2Joy"}'], ["strategy=env\\x1b[2Joy", "unknown"]),
         (["-e", "lab_istio_values=/dev/zero"], ["lab_istio_values=/dev/zero", "a device"]),
         (["-e", "strategy: envoy"], ["-e strategy: envoy: no variable", "Allowed: -e NAME=VALUE"]),
-        (["-e", "artifacts_run=5"], ["artifacts_run=5", "the lab sets this itself. Allowed: no -e artifacts_run"]),
+        (["-e", "place_run=5"], ["place_run=5", "the lab sets this itself. Allowed: no -e place_run"]),
     ],
 )
 def test_wrong_input_is_refused_at_once(tmp_path, arguments, words):

@@ -44,7 +44,7 @@ def strategies(scenario: str) -> list[str]:
     """What this scenario is tried with."""
     told = SCENARIOS[scenario]
     all_of_them = [Strategy.parse(yaml.safe_load(path.read_text())) for path in (REPO / "strategies").glob("*.yaml")]
-    here = {one.name for one in all_of_them if "local" in one.clusters and not refusal_of(told, one)}
+    here = {one.name for one in all_of_them if one.runs_on("local") and not refusal_of(told, one)}
     chosen = here if os.environ["LAB_TEST_SCENARIOS"] == "all" else {*KINDS, *told["remedies"]}
     return sorted(set(chosen) & here)
 

@@ -214,7 +214,7 @@ def test_a_strategy_of_ones_own_is_judged_by_its_way_in_every_scenario(mine, sce
 def test_a_strategy_of_ones_own_is_only_measured_while_nothing_happens(mine):
     found = check(**mine(expect=None), lab_scenario="steady")
     assert found.course is None
-    assert "expect" not in found.strategy["strategy"]
+    assert "expect" not in found.strategy.words["strategy"]
 
 
 def test_a_strategy_says_what_it_does_otherwise(mine):
@@ -280,9 +280,9 @@ def test_what_the_user_expects_comes_before_what_the_files_say():
     assert course is not None
     assert course.expect == Expectation("pinned", "within", 10.0, "none")
     steady = check(lab_scenario="steady", lab_expect="{class: pinned, errors: none}")
-    assert steady.strategy["strategy"]["expect"] == {"steady": "pinned"}
-    assert check(lab_scenario="steady", lab_expect="spread").strategy["strategy"]["expect"] == {"steady": "spread"}
-    assert check(lab_scenario="steady").strategy["strategy"]["expect"]["steady"] == "even"
+    assert steady.strategy.expect == {"steady": "pinned"}
+    assert check(lab_scenario="steady", lab_expect="spread").strategy.expect == {"steady": "spread"}
+    assert check(lab_scenario="steady").strategy.words["strategy"]["expect"]["steady"] == "even"
 
 
 @pytest.mark.parametrize(

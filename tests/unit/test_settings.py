@@ -49,7 +49,7 @@ def test_defaults_are_those_of_the_contract():
     assert (load.concurrency, load.clients, load.connections) == (1, 1, 1)
     assert (found.namespace, found.scenario) == ("grpc-lb-lab", "steady")
     assert found.artifacts_dir == str(REPO / "artifacts")
-    assert found.strategy["strategy"]["expect"] == {"steady": "pinned"}
+    assert found.strategy.words["strategy"]["expect"] == {"steady": "pinned"}
     json.dumps(found.facts())
 
 

@@ -26,8 +26,8 @@ def refusal(**variables) -> str:
 def test_defaults():
     found = check()
     assert (found.istio.version, found.istio.charts, found.istio.values) == (VERSION, CHARTS, {})
-    assert found.strategy["mesh"]["mtls"] == "PERMISSIVE"
-    assert "pitfall" not in found.strategy["mesh"]
+    assert found.strategy.words["mesh"]["mtls"] == "PERMISSIVE"
+    assert "pitfall" not in found.strategy.words["mesh"]
     assert found.facts()["istio"]["version"] == VERSION
 
 
@@ -74,18 +74,18 @@ def test_only_versions_whose_kubernetes_is_known(value):
 
 
 def test_strict_is_the_servers_and_no_matter_of_others():
-    assert check(lab_istio_mtls="STRICT").strategy["mesh"]["mtls"] == "STRICT"
+    assert check(lab_istio_mtls="STRICT").strategy.words["mesh"]["mtls"] == "STRICT"
     for strategy in ("service", "istio-proxyless"):
         found = check(strategy, lab_istio_mtls="STRICT")
-        assert "mtls" not in found.strategy.get("mesh", {})
+        assert "mtls" not in found.strategy.words.get("mesh", {})
         assert found.notes == ["lab_istio_mtls is not used: this strategy has no servers with sidecars"]
     assert "lab_istio_mtls=strict: unknown" in refusal(lab_istio_mtls="strict")
 
 
 def test_a_pitfall_is_one_of_the_strategys():
-    assert check(lab_pitfall="tcp-port").strategy["mesh"]["pitfall"] == "tcp-port"
+    assert check(lab_pitfall="tcp-port").strategy.words["mesh"]["pitfall"] == "tcp-port"
     headless = check(lab_pitfall="headless-in-mesh").strategy
-    assert headless["client"]["target"] == "headless"
+    assert headless.client.target == "headless"
     told = refusal(lab_pitfall="ignored-field")
     assert told.startswith(
         "lab_pitfall=ignored-field: strategy=istio cannot be shown with it. Allowed: injection-off, "
@@ -98,7 +98,7 @@ def test_every_pitfall_can_be_shown_with_some_strategy():
     shown = {
         pitfall
         for name in ("istio", "istio-least-request", "istio-port-forward", "istio-proxyless")
-        for pitfall in check(name).strategy["mesh"].get("pitfalls", [])
+        for pitfall in check(name).strategy.words["mesh"].get("pitfalls", [])
     }
     assert shown == set(PITFALLS)
 

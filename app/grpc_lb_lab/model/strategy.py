@@ -183,7 +183,7 @@ class Strategy(InWords):
     scenario to the reason why it makes no sense. ``precision``: ``exact`` (a policy that counts) or ``chance`` (one
     that draws). ``hops``: what each call passes between client and server. ``replicas``: a number that the strategy
     insists on, 0 for none. ``control_plane``: a server of the lab that tells of addresses, empty for none.
-    ``weights``: of the replicas, None where they are alike.
+    ``clusters``: where it can run, empty for everywhere. ``weights``: of the replicas, None where they are alike.
     """
 
     name: str = ""
@@ -197,7 +197,7 @@ class Strategy(InWords):
     precision: str = "exact"
     hops: list[str] = field(default_factory=list)
     replicas: int = 0
-    clusters: list[str] = field(default_factory=lambda: ["local", "kind", "existing"])
+    clusters: list[str] = field(default_factory=list)
     client: Client = field(default_factory=Client)
     server: Server = field(default_factory=Server)
     load: ShownWith = field(default_factory=ShownWith)
@@ -220,6 +220,14 @@ class Strategy(InWords):
         optional = {name: _section(words, name) or None for name in ("gateway", "mesh")}
         data = {**described, **parts, **optional, "controlPlane": words.get("controlPlane") or ""}
         return dataclasses.replace(_read(cls, data), words=words)
+
+    def runs_on(self, cluster: str) -> bool:
+        """Whether the strategy can run on a cluster of this kind."""
+        return not self.clusters or cluster in self.clusters
+
+    def expecting(self, expect: dict[str, Any]) -> Strategy:
+        """Return the same strategy, of which something else is expected."""
+        return self.parse({**self.words, "strategy": {**self.words["strategy"], "expect": expect}})
 
     @property
     def exact(self) -> bool:

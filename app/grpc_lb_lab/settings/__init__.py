@@ -54,7 +54,7 @@ class Settings:
     looks at: all for ``auto``. ``providers``: what a playbook must know of each. ``notes`` are for the user's eyes.
     """
 
-    strategy: dict[str, Any]
+    strategy: Strategy
     strategy_name: str
     scenario: str
     cluster: str
@@ -108,7 +108,7 @@ def validate(
     strategy = reader.attempt("lab_strategy", lambda name: _strategy(catalogue, name, wanted))
     if strategy:
         built_in = scenarios.Scenarios(repo / "scenarios", repo).names()
-        shown = grammar.shown_name(catalogue.path(strategy["strategy"]["name"]), repo)
+        shown = grammar.shown_name(catalogue.path(strategy.name), repo)
         reader.problems += _unknown_scenarios(strategy, shown, list(dict.fromkeys([*there.names(), *built_in])))
     if scenario:
         remedies = {*catalogue.names(), *Catalogue(default_folder, repo).names()}
@@ -117,10 +117,10 @@ def validate(
     cluster, reason = "local", ""
     if wanted and strategy:
         try:
-            cluster, reason = clusters.choose(wanted, strategy["strategy"], answers, platform)
+            cluster, reason = clusters.choose(wanted, strategy, answers, platform)
         except RefusedError as refused:
             reader.problems.append(refused.message)
-    gateway = strategy.get("gateway", {}).get("proxy", "") if strategy else ""
+    gateway = strategy.proxies.gateway if strategy else ""
     if cluster == "local" and programs.missing(gateway):
         wrong = f"{values.show(raw.get('lab_strategy'))}: {programs.missing(gateway)}"
         reader.problems.append(Problem(wrong, variable="strategy"))
@@ -135,10 +135,10 @@ def validate(
         course = course and replace(course, expect=scenarios.expectation(expected))
         if settled and not scenario:
             reader.problems += _unfit(raw, expected)
-            settled = settled | {"strategy": settled["strategy"] | {"expect": {scenarios.STEADY: expected["class"]}}}
+            settled = settled.expecting({scenarios.STEADY: expected["class"]})
     settings = Settings(
-        strategy=settled or {},
-        strategy_name=strategy["strategy"]["name"] if strategy else "",
+        strategy=settled or Strategy(),
+        strategy_name=strategy.name if strategy else "",
         scenario=name if isinstance(name, str) else "",
         cluster=cluster,
         cluster_reason=reason,
@@ -159,7 +159,7 @@ def validate(
     return settings
 
 
-def _strategy(catalogue: Catalogue, name: Any, wanted: str | None) -> dict[str, Any]:
+def _strategy(catalogue: Catalogue, name: Any, wanted: str | None) -> Strategy:
     """Load a strategy; one that has no file here but is known to need Kubernetes is explained instead of "unknown"."""
     if name in clusters.KUBERNETES_ONLY and name not in catalogue.names() and wanted in ("auto", "local"):
         raise RefusedError(message=clusters.cannot_run(str(name), "local", clusters.KUBERNETES))
@@ -171,9 +171,8 @@ def _unfit(raw: Mapping[str, Any], entry: dict[str, Any]) -> list[str]:
     return [f"lab_expect={values.show(raw['lab_expect'])}: {problem}"] if problem else []
 
 
-def _course(scenario: dict[str, Any], data: dict[str, Any], seed: int, catalogue: Catalogue) -> ScenarioPlan:
+def _course(scenario: dict[str, Any], strategy: Strategy, seed: int, catalogue: Catalogue) -> ScenarioPlan:
     """Make the course. Raises ``RefusedError`` with the reason when the scenario makes no sense with the strategy."""
-    strategy = Strategy.parse(data)
     reason = scenarios.refusal_of(scenario, strategy)
     if reason:
         others = (catalogue.glance(name) for name in catalogue.names())
@@ -200,30 +199,31 @@ def _unknown_remedies(scenario: dict[str, Any], shown: str, known: Collection[st
     return [f"{shown}: remedies={remedy}: {values.unknown(remedy, known)}" for remedy in remedies]
 
 
-def _unknown_scenarios(strategy: dict[str, Any], shown: str, known: Collection[str]) -> list[str]:
+def _unknown_scenarios(strategy: Strategy, shown: str, known: Collection[str]) -> list[str]:
     """Return a problem for each scenario that a strategy's file speaks of and that does not exist."""
+    told = {"expect": strategy.expect, "refuse": strategy.refuse}
     return [
         f"{shown}: strategy.{key}.{name}: {values.unknown(name, known)}"
-        for key in ("expect", "refuse")
-        for name in strategy["strategy"].get(key, {})
+        for key, names_of_scenarios in told.items()
+        for name in names_of_scenarios
         if name not in known
     ]
 
 
-def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None, scenario: dict[str, Any]) -> Load:
+def _load(reader: Reader, cluster: str, strategy: Strategy | None, scenario: dict[str, Any]) -> Load:
     """Read the variables of the load; where one is refused its default stands in, as nothing will run anyway.
 
     The ``load`` of strategy and scenario comes before the general defaults, and what the user asks for before both.
     """
-    shown_with = (strategy or {}).get("load", {})
+    shown_with = (strategy or Strategy()).load
     load = Load(
         requests=reader.value("lab_requests", REQUESTS, None),
         duration_s=reader.value("lab_duration", DURATION, scenario.get("duration_s")),
         rate_rps=reader.value("lab_rate", RATE, scenario.get("rate_rps")),
         deadline_s=scenario.get("deadline_s", Load.deadline_s),
-        concurrency=reader.value("lab_concurrency", CONCURRENCY, shown_with.get("concurrency", Load.concurrency)) or 1,
-        clients=reader.value("lab_clients", CLIENTS, shown_with.get("clients", Load.clients)) or 1,
-        connections=reader.value("lab_connections", CONNECTIONS, shown_with.get("connections", Load.connections)) or 1,
+        concurrency=reader.value("lab_concurrency", CONCURRENCY, shown_with.concurrency or Load.concurrency) or 1,
+        clients=reader.value("lab_clients", CLIENTS, shown_with.clients or Load.clients) or 1,
+        connections=reader.value("lab_connections", CONNECTIONS, shown_with.connections or Load.connections) or 1,
         replicas=reader.value("lab_replicas", values.Whole(1, clusters.max_replicas(cluster)), Load.replicas) or 1,
         seed=reader.value("lab_seed", SEED, Load.seed) or 0,
     )
@@ -239,17 +239,16 @@ def _load(reader: Reader, cluster: str, strategy: dict[str, Any] | None, scenari
         reader.problems.append(Problem(wrong, f"at least lab_clients={load.clients}"))
     most, fixed = clusters.max_replicas(cluster), _fixed_replicas(strategy)
     if strategy and fixed > most:
-        name = strategy["strategy"]["name"]
-        wrong = f"{name}: strategy.replicas={fixed}: allowed on {cluster} is at most {most:,}"
+        wrong = f"{strategy.name}: strategy.replicas={fixed}: allowed on {cluster} is at most {most:,}"
         reader.problems.append(Problem(wrong, variable="strategy"))
     return replace(load, replicas=fixed or load.replicas)
 
 
-def _fixed_replicas(strategy: dict[str, Any] | None) -> int:
+def _fixed_replicas(strategy: Strategy | None) -> int:
     """Return the number of replicas that the strategy insists on, or 0."""
-    return int(strategy["strategy"].get("replicas", 0)) if strategy else 0
+    return strategy.replicas if strategy else 0
 
 
-def _notes(strategy: dict[str, Any] | None, given: Collection[str]) -> list[str]:
+def _notes(strategy: Strategy | None, given: Collection[str]) -> list[str]:
     fixed = _fixed_replicas(strategy)
     return [f"lab_replicas is not used: this strategy always runs {fixed}"] if fixed and "lab_replicas" in given else []

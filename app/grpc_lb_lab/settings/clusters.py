@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grpc_lb_lab.places.kubernetes import providers
 from grpc_lb_lab.settings.problems import Problem
@@ -10,6 +10,8 @@ from grpc_lb_lab.settings.values import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from grpc_lb_lab.model.strategy import Strategy
 
 LOCAL = "local"
 KUBERNETES = providers.names()
@@ -29,18 +31,18 @@ def max_replicas(cluster: str) -> int:
 
 def choose(
     wanted: str,
-    strategy: dict[str, Any],
+    strategy: Strategy,
     answers: Callable[[str], bool],
     platform: str,
 ) -> tuple[str, str]:
-    """Return the cluster to use and, for ``auto``, the reason. ``strategy`` is the file's part of that name.
+    """Return the cluster to use and, for ``auto``, the reason.
 
     ``answers`` tells whether a provider can be used now. Raises ``RefusedError`` with a whole message when the strategy
     cannot run there.
     """
-    runs_on: Sequence[str] = strategy.get("clusters", CLUSTERS)
+    runs_on = strategy.clusters or CLUSTERS
     if wanted != "auto":
-        _refuse_unless(wanted in runs_on, strategy["name"], wanted, runs_on)
+        _refuse_unless(wanted in runs_on, strategy.name, wanted, runs_on)
         _refuse_local_off_linux(wanted, platform)
         return wanted, ""
     able = [name for name in KUBERNETES if name in runs_on and providers.get(name).engine]
@@ -49,7 +51,7 @@ def choose(
             return name, f"a {providers.get(name).engine} answers"
     silent = " and ".join(dict.fromkeys(f"no {providers.get(name).engine} answers" for name in able))
     where = f"local, which auto chose as {silent}" if silent else "local, which auto chose"
-    _refuse_unless(LOCAL in runs_on, strategy["name"], where, runs_on)
+    _refuse_unless(LOCAL in runs_on, strategy.name, where, runs_on)
     _refuse_local_off_linux(LOCAL, platform)
     return LOCAL, silent or "the only one that can run it here"
 

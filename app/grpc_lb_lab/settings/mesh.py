@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab import documents
+from grpc_lb_lab.model.strategy import Mesh, Strategy
 from grpc_lb_lab.model.text import acts, one_line
 from grpc_lb_lab.settings import values
 from grpc_lb_lab.settings.problems import Problem
@@ -90,20 +91,20 @@ def read(reader: Reader, repo: Path) -> Istio:
     )
 
 
-def apply(reader: Reader, strategy: dict[str, Any] | None) -> tuple[dict[str, Any] | None, list[str]]:
+def apply(reader: Reader, strategy: Strategy | None) -> tuple[Strategy | None, list[str]]:
     """Return the strategy with what the run wants of its mesh, and notes on what it has no use for."""
     mtls = reader.value("lab_istio_mtls", values.Word(MTLS), None)
     pitfall = reader.value("lab_pitfall", values.Word(PITFALLS), None)
     if not strategy:
         return strategy, []
-    name, mesh = strategy["strategy"]["name"], strategy.get("mesh", {})
-    if pitfall and pitfall not in mesh.get("pitfalls", []):
-        has = ", ".join(mesh.get("pitfalls", [])) or "none, it is for strategies with a mesh (docs/istio.md)"
-        reader.problems.append(Problem(f"lab_pitfall={pitfall}: strategy={name} cannot be shown with it", has))
+    mesh = strategy.mesh or Mesh()
+    if pitfall and pitfall not in mesh.pitfalls:
+        has = ", ".join(mesh.pitfalls) or "none, it is for strategies with a mesh (docs/istio.md)"
+        reader.problems.append(Problem(f"lab_pitfall={pitfall}: strategy={strategy.name} cannot be shown with it", has))
         return strategy, []
-    changed = copy.deepcopy(strategy)
+    changed = copy.deepcopy(strategy.words)
     notes = []
-    if mtls and "mtls" in mesh:
+    if mtls and mesh.mtls:
         changed["mesh"]["mtls"] = mtls
     elif mtls:
         notes.append("lab_istio_mtls is not used: this strategy has no servers with sidecars")
@@ -112,4 +113,4 @@ def apply(reader: Reader, strategy: dict[str, Any] | None) -> tuple[dict[str, An
         notes.append(f"pitfall {pitfall}: this run is to show what goes wrong (docs/istio.md)")
     if pitfall == "headless-in-mesh":
         changed["client"]["target"] = "headless"
-    return changed, notes
+    return Strategy.parse(changed), notes

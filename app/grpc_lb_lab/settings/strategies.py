@@ -61,7 +61,7 @@ class Catalogue:
         except (documents.DocumentError, ValueError, TypeError, AttributeError):
             return None
 
-    def load(self, name: Any) -> dict[str, Any]:
+    def load(self, name: Any) -> Strategy:
         """Read and check one strategy file.
 
         Raises ``RefusedError`` naming the strategies that exist, or the file, the key and what is allowed.
@@ -74,7 +74,7 @@ class Catalogue:
         found = [*_name_problems(data, name), *contradictions(data, self._repo / FILES)]
         if found:
             grammar.refuse("\n".join(f"{shown}: {problem}" for problem in found))
-        return data
+        return Strategy.parse(data)
 
 
 def _name_problems(data: dict[str, Any], name: str) -> Iterator[str]:

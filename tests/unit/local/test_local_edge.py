@@ -184,7 +184,7 @@ def test_what_cannot_run_is_refused(changes: dict[str, Any], words: str) -> None
 @pytest.mark.parametrize("name", sorted(path.stem for path in STRATEGIES.glob("*.yaml")))
 def test_every_strategy_for_local_is_accepted(name: str) -> None:
     found = strategy(name)
-    if "local" in found.clusters:
+    if found.runs_on("local"):
         refuse_what_cannot_run(found)
     else:
         with pytest.raises(UsageError):

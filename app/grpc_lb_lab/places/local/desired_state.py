@@ -61,7 +61,7 @@ def _parse(words: Any, what: str) -> Strategy:
 def refuse_what_cannot_run(strategy: Strategy) -> None:
     """Raise ``UsageError`` for a strategy that names another world, or a target that no part of it provides."""
     name = strategy.name or "this strategy"
-    if "local" not in strategy.clusters:
+    if not strategy.runs_on("local"):
         commands = " or ".join(f"-e lab_cluster={world}" for world in strategy.clusters)
         raise UsageError(f"strategy {name} cannot run on local; it needs {commands}")
     target, needed = strategy.client.target, strategy.needs

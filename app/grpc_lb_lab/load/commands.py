@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model import client_log
-from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import LabError, UsageError, check_listen
 from grpc_lb_lab.model.files import replace_text
-from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.model.plan import Plan, read_plan
 
 if TYPE_CHECKING:
     import argparse
@@ -49,6 +49,8 @@ def run_client_command(arguments: argparse.Namespace) -> int:
     Raises ``UsageError`` for a plan or an index that makes no sense, ``LabError`` when the result cannot be written.
     """
     plan = read_plan(arguments.plan)
+    if problem := _problem(plan):
+        raise UsageError(f"--plan {arguments.plan}: {problem}")
     if not 0 <= arguments.index < plan.load.clients:
         raise UsageError(f"--index must be 0 to {plan.load.clients - 1} (the plan's clients), not {arguments.index}")
     if arguments.output != "-" and not Path(arguments.output).absolute().parent.is_dir():
@@ -66,20 +68,6 @@ def run_client_command(arguments: argparse.Namespace) -> int:
     finally:
         istio_agent.end(plan)
     return INTERRUPTED if outcome.interrupted else 0
-
-
-def read_plan(path: Path) -> Plan:
-    """The plan in ``path``. Raises ``UsageError`` naming the file when it cannot be read or is no plan."""
-    try:
-        plan = from_dict(Plan, json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"--plan {path}: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"--plan {path} is not a plan: {error}") from error
-    problem = _problem(plan)
-    if problem:
-        raise UsageError(f"--plan {path}: {problem}")
-    return plan
 
 
 def write_result(result: ClientResult, output: str) -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.errors import UsageError
+from grpc_lb_lab.model.files import write_text
 from grpc_lb_lab.model.scenario import ScenarioPlan
 from grpc_lb_lab.model.strategy import Strategy
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -45,3 +53,18 @@ class Plan:
     dns: str = ""
     course: ScenarioPlan | None = None
     processes: dict[str, int] = field(default_factory=dict)
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan in the file that ``--plan`` names. Raises ``UsageError`` when it cannot be read or is no plan."""
+    try:
+        return from_dict(Plan, json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"--plan {path}: {error.strerror}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"--plan {path} is not a plan: {error}") from error
+
+
+def write_plan(path: Path, plan: Plan) -> Path:
+    """Write a plan for ``read_plan``. Raises ``ArtifactError``."""
+    return write_text(path, json.dumps(to_dict(plan), indent=1) + "\n")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import ArtifactError, UsageError
-from grpc_lb_lab.model.plan import Load, Plan
+from grpc_lb_lab.model.plan import Load, Plan, read_plan
 from grpc_lb_lab.model.strategy import Strategy
 from grpc_lb_lab.places.local.addresses import Block
-from grpc_lb_lab.places.local.load.load_files import LoadFolder, client_plan, read_plan
+from grpc_lb_lab.places.local.load.load_files import LoadFolder, client_plan
 from grpc_lb_lab.places.local.supervisor import scrape_targets
 from grpc_lb_lab.places.local.supervisor.events import EventLog
 from grpc_lb_lab.places.local.supervisor.member import Member

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.plan import write_plan
 from grpc_lb_lab.places.kubernetes import pods
 from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl, say
 from grpc_lb_lab.places.kubernetes.forward import forward
@@ -80,9 +80,8 @@ class OutsideClients:
         self._deadline = time.monotonic() + self._limit_s
         self._results.mkdir(parents=True, exist_ok=True)
         self._told.create()
-        plan = self._logs / "plan-outside.json"
         targets = {**self._way.targets, "headless": ""}
-        plan.write_text(json.dumps(to_dict(replace(self._plan, targets=targets)), indent=1), encoding="utf-8")
+        plan = write_plan(self._logs / "plan-outside.json", replace(self._plan, targets=targets))
         words = ["--plan", str(plan), "--live", str(self._told.path)]
         if self._way.shared:
             barrier = self._logs / "meeting"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.model.files import read_as, write_text
+from grpc_lb_lab.model.files import write_text
 from grpc_lb_lab.model.inventory import Event
-from grpc_lb_lab.model.plan import Plan
+from grpc_lb_lab.model.plan import read_plan
 from grpc_lb_lab.own.owner import Owner
 from grpc_lb_lab.places.kubernetes import gateway, inventory, outside, pods, rollout
 from grpc_lb_lab.places.kubernetes.clocks import Clocks
@@ -29,6 +29,7 @@ from grpc_lb_lab.run.runner import LoadRunner
 
 if TYPE_CHECKING:
     from grpc_lb_lab.model.inventory import Inventory, Replica
+    from grpc_lb_lab.model.plan import Plan
     from grpc_lb_lab.model.strategy import Strategy
     from grpc_lb_lab.places.kubernetes.cluster.programs import Kubectl
     from grpc_lb_lab.run.injector import FaultInjector
@@ -73,7 +74,7 @@ def run(
         place = KubernetesPlace(kubectl, files, plan, feed, reports, cluster, used(images, plan.strategy), limit_s)
         await LoadRunner(plan, place, reports, feed, say, check).run()
 
-    plan = read_as(Plan, files.plan)
+    plan = read_plan(files.plan)
     asyncio.run(play())
 
 

@@ -134,10 +134,10 @@ def _keep_logs(state: StateFolder, logs: Path) -> None:
 def _load(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from grpc_lb_lab.model.plan import read_plan
     from grpc_lb_lab.places.local import session
     from grpc_lb_lab.places.local.abort import aborting
     from grpc_lb_lab.places.local.fingerprint import fingerprint
-    from grpc_lb_lab.places.local.load.load_files import read_plan
     from grpc_lb_lab.places.local.state import StateFolder
     from grpc_lb_lab.places.local.supervisor import envoy
 

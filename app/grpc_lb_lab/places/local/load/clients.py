@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.plan import write_plan
 from grpc_lb_lab.model.ports import METRICS_PORT
 from grpc_lb_lab.places.local.load.load_files import client_plan
 from grpc_lb_lab.places.local.supervisor.processes import Process, ended_badly
@@ -45,8 +44,7 @@ class LocalClients:
         together = ["--meeting", str(barrier)] if place.gateway else []
         for index in range(place.plan.load.clients):
             plan = client_plan(place.plan, parts.block, parts.port, index, parts.replicas.ready, place.passed_by(index))
-            path = parts.state.load / f"plan-{index}.json"
-            path.write_text(json.dumps(to_dict(plan)), encoding="utf-8")
+            path = write_plan(parts.state.load / f"plan-{index}.json", plan)
             line = ["client", "--plan", str(path), "--index", str(index), "--output", str(place.files.result(index))]
             line += [*together, "--live", str(self._told.path)]
             line += ["--metrics", f"{parts.block.sidecar(index)}:{METRICS_PORT}"]

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpc_lb_lab.model.data import from_dict, to_dict
+from grpc_lb_lab.model.data import to_dict
 from grpc_lb_lab.model.errors import ArtifactError, UsageError
-from grpc_lb_lab.model.plan import Plan
 from grpc_lb_lab.model.ports import ADMIN_PORT, CONTROL_PLANE_PORTS, GATEWAY_PORT, SIDECAR_PORT
 from grpc_lb_lab.own import marks
 from grpc_lb_lab.places.local.addresses import DNS_PORT, Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from grpc_lb_lab.model.plan import Plan
 
 _LOG_LIMIT = 1 << 20
 
@@ -94,16 +95,6 @@ def _is_inventory(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(data, dict) and {"cluster", "replicas", "versions"} <= data.keys()
-
-
-def read_plan(path: Path) -> Plan:
-    """Read a plan. Raises ``UsageError`` when it is missing or not a plan."""
-    try:
-        return from_dict(Plan, json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"plan {path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"plan {path} is not a plan: {error}") from error
 
 
 def targets(block: Block, port: int, client: int = 0, ready: Iterable[str] = ()) -> dict[str, str]:

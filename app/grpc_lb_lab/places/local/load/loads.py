@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_lb_lab.model import live_feed
 from grpc_lb_lab.model.errors import LabError
+from grpc_lb_lab.model.plan import read_plan
 from grpc_lb_lab.own.owner import Owner
-from grpc_lb_lab.places.local.load.load_files import LoadFolder, read_plan
+from grpc_lb_lab.places.local.load.load_files import LoadFolder
 from grpc_lb_lab.places.local.load.place import LocalPlace, Parts
 from grpc_lb_lab.places.local.programs import Program
 from grpc_lb_lab.places.local.supervisor import envoy, scrape_targets

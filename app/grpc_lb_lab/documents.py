@@ -219,8 +219,12 @@ def _refuse_tag(event: Any) -> None:
 def _where(error: Any) -> str:
     """The first line that is wrong and why."""
     mark, words = error.problem_mark or error.context_mark, error.problem or error.context
-    allowed = "" if "; allowed " in words else "; allowed is YAML"
+    allowed = "" if isinstance(error, _NodeError) else "; allowed is YAML"
     return one_line(f"{f'line {mark.line + 1}: ' if mark else ''}{words}{allowed}", MOST_MESSAGE)
+
+
+class _NodeError(ConstructorError):
+    """YAML that is no plain data; the words say what is allowed."""
 
 
 class _PlainLoader(yaml.CSafeLoader):
@@ -260,5 +264,5 @@ _PlainLoader.add_constructor(_TAG + "timestamp", _PlainLoader._refuse)
 _PlainLoader.add_constructor(None, _PlainLoader._refuse)
 
 
-def _refusal(node: Any, words: str) -> ConstructorError:
-    return ConstructorError(None, None, words, node.start_mark)
+def _refusal(node: Any, words: str) -> _NodeError:
+    return _NodeError(None, None, words, node.start_mark)

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,20 @@ def test_a_program_that_is_missing_or_slow() -> None:
         attempt(["no-such-program", "x"])
     with pytest.raises(ProgramError, match="sleep 5 did not answer within 0 s"):
         attempt(["sleep", "5"], limit_s=0.1)
+    with pytest.raises(ProgramError, match="sleep 5 was not done after 0 s"):
+        stream(["sleep", "5"], limit_s=0.1)
+
+
+def test_a_program_that_took_too_long_is_told_so_while_its_killer_is_still_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kill = subprocess.Popen.kill
+
+    def linger(process: subprocess.Popen[str]) -> None:
+        kill(process)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", linger)
     with pytest.raises(ProgramError, match="sleep 5 was not done after 0 s"):
         stream(["sleep", "5"], limit_s=0.1)
 

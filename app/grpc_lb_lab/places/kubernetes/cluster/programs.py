@@ -88,7 +88,13 @@ def stream(words: Sequence[str], *, limit_s: float, log: Path | None = None) -> 
         )
     except FileNotFoundError:
         raise ProgramError(f"{words[0]} is not installed or not on the PATH") from None
-    timer = threading.Timer(limit_s, process.kill)
+    overdue = threading.Event()
+
+    def end() -> None:
+        overdue.set()  # before the kill: whoever sees the end must know its reason
+        process.kill()
+
+    timer = threading.Timer(limit_s, end)
     timer.start()
     lines: list[str] = []
     assert process.stdout
@@ -103,11 +109,10 @@ def stream(words: Sequence[str], *, limit_s: float, log: Path | None = None) -> 
                     copy.write(line)
         code = process.wait()
     finally:
-        overdue = not timer.is_alive()
         timer.cancel()
         if process.poll() is None:
             process.kill()
-    if overdue and code != 0:
+    if overdue.is_set() and code != 0:
         raise ProgramError(f"{words[0]} {words[1]} was not done after {limit_s:.0f} s", "\n".join(lines))
     if code != 0:
         last = next((line for line in reversed(lines) if line.strip()), f"exit code {code}")

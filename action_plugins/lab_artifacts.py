@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible import constants
 from ansible.plugins.action import ActionBase
 from grpc_lb_lab.places.local.state import StateFolder
-from grpc_lb_lab.settings.controller import elsewhere
+from grpc_lb_lab.settings.controller import elsewhere, short, tell
 from grpc_lb_lab.settings.folders import make_run, unwritable, write_json
 from grpc_lb_lab.views import drawer
 
@@ -107,7 +106,6 @@ OPTIONS = {
     "data": {"type": "raw"},
     "logs_of": {"type": "path"},
 }
-REPO = Path(__file__).resolve().parent.parent
 
 
 class ActionModule(ActionBase):
@@ -143,9 +141,5 @@ class ActionModule(ActionBase):
                 return result | {"failed": True, "msg": unwritable(args["dir"], error)}
             return result | {"failed": True, "msg": f"artifacts: {error.filename or args['dest']}: {error.strerror}"}
         drawer.start(os.getppid())
-        run = Path(paths["run"])
-        self._display.display(
-            f"    {run.relative_to(REPO) if run.is_relative_to(REPO) else run}",
-            stderr=constants.DEFAULT_STDOUT_CALLBACK != "lab",
-        )
+        tell(self._display, f"    {short(Path(paths['run']))}")
         return result | {"changed": False} | paths

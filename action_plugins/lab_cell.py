@@ -7,10 +7,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ansible import constants
 from ansible.plugins.action import ActionBase
 from grpc_lb_lab.model.errors import LabError
-from grpc_lb_lab.settings.controller import elsewhere
+from grpc_lb_lab.settings.controller import elsewhere, tell
 from grpc_lb_lab.settings.folders import make_cell, write_json
 from grpc_lb_lab.views.bundle import NOTE, read_note
 
@@ -121,7 +120,7 @@ class ActionModule(ActionBase):
                 note = {"wall_s": round(time.time() - began_at, 1)} if began_at else {}
                 return result | note_end(Path(args["begun"]["cell"]), note, args["error"])
             run, cell = Path(args["run"]), args["cell"]
-            self._display.display(announce(cell, durations(run)), stderr=constants.DEFAULT_STDOUT_CALLBACK != "lab")
+            tell(self._display, announce(cell, durations(run)))
             paths = make_cell(run, Path(cell["folder"]))
         except LabError as error:
             return result | {"failed": True, "msg": str(error)}

@@ -8,15 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible import constants, context
 from ansible.plugins.action import ActionBase
-from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
 from grpc_lb_lab.judge.document import Report
 from grpc_lb_lab.model.errors import ArtifactError
 from grpc_lb_lab.model.files import read_as, read_json
 from grpc_lb_lab.settings import compare, names
-from grpc_lb_lab.settings.controller import elsewhere
+from grpc_lb_lab.settings.controller import elsewhere, extra_variables, short, tell
 from grpc_lb_lab.settings.folders import make_bundle, unwritable, write_json
 from grpc_lb_lab.views import drawer
 
@@ -81,11 +79,9 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         if problem := elsewhere(self._task, self._connection, task_vars):
             return result | {"failed": True, "msg": problem}
-        given = load_extra_vars(self._loader)
+        given, whole = extra_variables(self._loader)
         raw = {name: self._templar.template((task_vars or {}).get(name)) for name in names.VARIABLES}
-        raw |= {name: given[name] for name in names.COMPARE if name in given}
-        raw |= (whole := names.maps(context.CLIARGS.get("extra_vars", ())))
-        given = names.without_maps(given, whole)
+        raw |= {name: given[name] for name in names.COMPARE if name in given} | whole
         try:
             wanted = compare.compare(raw, repo=REPO, given=given)
             run = find_unfinished(wanted) if wanted.resume else None
@@ -104,9 +100,9 @@ class ActionModule(ActionBase):
         for line in (
             f"cluster {wanted.cluster}, {len(wanted.cells)} cells" + (f", {done} of them done before" if done else ""),
             *(f"left out: {reason}" for reason in wanted.left_out),
-            *([str(run.relative_to(REPO) if run.is_relative_to(REPO) else run)] if run else []),
+            *([short(run)] if run else []),
         ):
-            self._display.display(f"    {line}", stderr=constants.DEFAULT_STDOUT_CALLBACK != "lab")
+            tell(self._display, f"    {line}")
         return result | {"changed": False, "run": str(run or ""), "cells": cells}
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible import constants, context
 from ansible.plugins.action import ActionBase
-from ansible.utils.vars import load_extra_vars
 from grpc_lb_lab import settings
-from grpc_lb_lab.settings.controller import elsewhere
+from grpc_lb_lab.settings.controller import elsewhere, extra_variables, tell
 
 DOCUMENTATION = """
 module: lab_settings
@@ -54,15 +52,13 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         if problem := elsewhere(self._task, self._connection, task_vars):
             return result | {"failed": True, "msg": problem}
-        given = load_extra_vars(self._loader)
-        raw = dict(self._task.args) | {name: given[name] for name in ("strategy", "scenario") if name in given}
-        raw |= (whole := settings.names.maps(context.CLIARGS.get("extra_vars", ())))
-        given = settings.names.without_maps(given, whole)
+        given, whole = extra_variables(self._loader)
+        raw = dict(self._task.args) | {name: given[name] for name in ("strategy", "scenario") if name in given} | whole
         try:
             found = settings.validate(raw, repo=REPO, given=given)
         except settings.UsageError as error:
             return result | {"failed": True, "msg": str(error)}
         place = f"{found.cluster}: {found.cluster_reason}" if found.cluster_reason else found.cluster
         for line in (f"cluster {place}", *found.notes):
-            self._display.display(f"    {line}", stderr=constants.DEFAULT_STDOUT_CALLBACK != "lab")
+            tell(self._display, f"    {line}")
         return result | {"changed": False} | found.facts()

@@ -11,13 +11,12 @@ from importlib import import_module
 from itertools import dropwhile, takewhile
 from typing import IO, Any
 
-from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils import color
 from grpc_lb_lab import forked
 from grpc_lb_lab.model.errors import PREFIX
 from grpc_lb_lab.model.text import printable
-from grpc_lb_lab.settings.controller import elsewhere
+from grpc_lb_lab.settings.controller import elsewhere, tell
 
 # The playbook's own process imports this file, so these are loaded once for all steps, which are forks of it.
 for _name in (
@@ -180,7 +179,7 @@ class ActionModule(ActionBase):
         line = kept[-1] = printable(line.rstrip("\n"))
         broken = any(entry.startswith(("Traceback ", PREFIX)) for entry in err)
         if not broken and line.strip():
-            self._display.display(f"    {line.rstrip()}", stderr=constants.DEFAULT_STDOUT_CALLBACK != "lab")
+            tell(self._display, f"    {line.rstrip()}")
         return False
 
 

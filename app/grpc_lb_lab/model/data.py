@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any, Self
 
 
-class InWords:
+class InWords(abc.ABC):
     """A dataclass that is written down in the words that it was read from, not field by field."""
 
     words: dict[str, Any]
 
     @classmethod
+    @abc.abstractmethod
     def parse(cls, words: dict[str, Any]) -> Self:
         """Read the words. Raises ``ValueError``."""
-        raise NotImplementedError
 
 
 def to_dict(value: Any) -> Any:

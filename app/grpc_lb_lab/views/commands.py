@@ -29,7 +29,6 @@ def add_parsers(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--no-page", action="store_true", help="leave report.html to `lb-lab summary`, which makes all pages at once"
     )
     report.add_argument("--quiet", action="store_true", help="print nothing")
-    report.add_argument("--run", type=Path, metavar="RUN_DIR", help="also do what `lb-lab summary` does, for this run")
     _add_terminal_arguments(report)
     report.set_defaults(handler=report_command)
     summary = subparsers.add_parser("summary", help="write summary.json, summary.md, junit.xml and index.html of a run")
@@ -56,23 +55,13 @@ def add_diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report_command(args: argparse.Namespace) -> int:
-    """Judge, write, print. Returns 0 pass, 1 fail, 3 invalid; raises ``LabError``, ``UsageError`` for a wrong path.
-
-    A run is summed up also when its cell could not be judged.
-    """
+    """Judge, write, print. Returns 0 pass, 1 fail, 3 invalid; raises ``LabError``, ``UsageError`` for a wrong path."""
     from grpc_lb_lab.views import drawer
     from grpc_lb_lab.views.apart import draw_apart
     from grpc_lb_lab.views.artifacts import write_page
 
-    try:
-        report = _judge(args)
-    except BaseException:
-        if args.run:
-            _sum_up(args.run, args.drawer)
-        raise
-    if args.run:
-        _sum_up(args.run, args.drawer)
-    elif args.no_page:
+    report = _judge(args)
+    if args.no_page:
         drawer.ask(args.drawer, {"page": str(args.output)}, wait=False)
     else:
         draw_apart(lambda: write_page(report, args.output))

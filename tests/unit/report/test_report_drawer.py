@@ -96,15 +96,18 @@ def test_it_ends_with_its_playbook(owner: int) -> None:
 def test_a_run_is_summed_up_with_its_cell_or_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, folder = tmp_path / "run-1", tmp_path / "run-1/headless/steady"
     (folder / "results").mkdir(parents=True)
-    line = ["report", "--run", str(run), "--output", str(folder), "--results", str(folder / "results")]
+    line = ["report", "--no-page", "--output", str(folder), "--results", str(folder / "results")]
+    summary = ["summary", "--quiet", str(run)]
     for name, value in (("plan", made.plan("even", requests=1000, replicas=5)), ("inventory", made.inventory(5))):
         artifacts.write_text(folder / f"{name}.json", artifacts.dump(to_dict(value)))
         line += [f"--{name}", str(folder / f"{name}.json")]
     assert cli.main(line) == 4
     assert "error" in capsys.readouterr().err
+    assert cli.main(summary) == 3
     assert "no report" in (run / "summary.md").read_text()
     artifacts.write_text(folder / "results/client-0.json", artifacts.dump(to_dict(made.client([[200] * 5]))))
     assert cli.main(line) == 0
+    assert cli.main(summary) == 0
     assert {"index.html", "summary.json", "junit.xml"} <= {path.name for path in run.iterdir()}
     assert (folder / "report.html").exists()
     assert "no report" not in (run / "summary.md").read_text()
